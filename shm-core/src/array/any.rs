@@ -1,0 +1,301 @@
+//! [`AnyArray`]: an array in a segment, with a layout that is known at run time only.
+
+#![allow(unsafe_code, reason = "computes the address of the array inside the mapping, and copies shared bytes")]
+
+use super::racy;
+use crate::contents::{Contents, EntryKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{ArrayLayout, LayoutError};
+use crate::name::AsSegmentName;
+use crate::segment::{self, IntoPlace, Segment, SegmentOptions};
+
+/// A handle of an array whose element type and shape are known at run time.
+///
+/// It is what other languages' bindings stand on, and a way to look before choosing a Rust type. Death, fork and clones are those of the
+/// [`Segment`] that it holds.
+///
+/// ```
+/// use shm_core::{AnyArray, ArrayLayout, Anonymous, ElementType};
+/// let layout = ArrayLayout::f_order(ElementType::I16, &[2, 3])?;
+/// let any = AnyArray::create(Anonymous, &layout)?;
+/// assert_eq!(any.layout().strides_bytes(), [2, 4]);
+/// let typed = any.typed::<i16, ndarray::Ix2>()?;
+/// typed.set([1, 2], 9);
+/// let mut bytes = [0; 2];
+/// any.read_element(&[1, 2], &mut bytes)?;
+/// assert_eq!(bytes, 9i16.to_le_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AnyArray {
+    segment: Segment,
+    entry: usize,
+    /// The layout at `generation`.
+    layout: ArrayLayout,
+    generation: u64,
+}
+
+impl AnyArray {
+    /// Creates an array with this layout, zero-filled.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::create`].
+    pub fn create(place: impl IntoPlace, layout: &ArrayLayout) -> Result<AnyArray> {
+        AnyArray::create_with(place, layout, |_| Ok(()))
+    }
+
+    /// Creates an array and lets `init` fill its bytes before anybody can see it.
+    pub(crate) fn create_with(
+        place: impl IntoPlace,
+        layout: &ArrayLayout,
+        init: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<AnyArray> {
+        let contents = Contents::new().array("", layout)?;
+        let segment = segment::create(&place.into_place()?, &contents, |new| init(new.entry_mut(0)))?;
+        AnyArray::of_entry(&segment, 0)
+    }
+
+    /// Attaches the array if it exists and creates it, zero-filled, otherwise; tells whether it was created.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::create_or_attach`]; [`ErrorKind::TypeMismatch`] or [`ErrorKind::ShapeMismatch`] if what exists has another
+    /// element type, shape or order.
+    ///
+    /// ```
+    /// use shm_core::{AnyArray, ArrayLayout, ElementType, ErrorKind};
+    /// # let name = format!("doc-any-coa-{}", std::process::id());
+    /// # let name = name.as_str();
+    /// let (_a, created) = AnyArray::create_or_attach(name, &ArrayLayout::c_order(ElementType::U8, &[4])?)?;
+    /// assert!(created);
+    /// let other = ArrayLayout::c_order(ElementType::U8, &[5])?;
+    /// assert_eq!(AnyArray::create_or_attach(name, &other).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    /// shm_core::delete(name)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_or_attach(place: impl IntoPlace, layout: &ArrayLayout) -> Result<(AnyArray, bool)> {
+        let contents = Contents::new().array("", layout)?;
+        let (segment, created) = segment::create_or_attach(&place.into_place()?, &contents, |_| Ok(()))?;
+        let array = AnyArray::only(&segment)?;
+        let found = array.layout();
+        if !found.element().is_compatible_with(layout.element()) {
+            return Err(type_mismatch(&segment, found, &layout.element()));
+        }
+        let grown = found.shape().len() == layout.shape().len()
+            && segment.entries()[array.entry].grows()
+            && found.shape()[1..] == layout.shape()[1..];
+        if !(grown || found.shape() == layout.shape()) || found.strides_bytes() != layout.strides_bytes() {
+            return Err(shape_mismatch(
+                &segment,
+                found,
+                &format!("shape {:?} and strides {:?}", layout.shape(), layout.strides_bytes()),
+            ));
+        }
+        Ok((array, created))
+    }
+
+    /// Attaches an array for reading and writing.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::attach`]; [`ErrorKind::NoSuchEntry`] if the segment has no array, or several.
+    pub fn attach(name: impl AsSegmentName) -> Result<AnyArray> {
+        AnyArray::only(&SegmentOptions::new().attach(name)?)
+    }
+
+    /// Takes the only array in a segment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchEntry`] if it has none, or several.
+    pub fn only(segment: &Segment) -> Result<AnyArray> {
+        let mut arrays = (0..segment.entries().len())
+            .filter(|i| matches!(segment.entries()[*i].kind(), EntryKind::Array(_)));
+        match (arrays.next(), arrays.next()) {
+            (Some(only), None) => AnyArray::of_entry(segment, only),
+            (first, _) => {
+                let found = if first.is_none() { "it has no array" } else { "it has several arrays" };
+                Err(Error::new(ErrorKind::NoSuchEntry, "attach the array of", segment.label(), found)
+                    .remedy("name the entry"))
+            }
+        }
+    }
+
+    /// Takes the array of this name in a segment that holds several things.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchEntry`] if there is no such entry, or if it is no array.
+    ///
+    /// ```
+    /// use shm_core::{AnyArray, ArrayLayout, Contents, ElementType, SegmentOptions};
+    /// let u = ArrayLayout::c_order(ElementType::F32, &[8])?;
+    /// let contents = Contents::new().array("u", &u)?.array("v", &u)?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// assert_eq!(AnyArray::in_segment(&segment, "v")?.layout().shape(), [8]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn in_segment(segment: &Segment, entry: &str) -> Result<AnyArray> {
+        AnyArray::of_entry(segment, segment.entry_index(entry)?)
+    }
+
+    fn of_entry(segment: &Segment, entry: usize) -> Result<AnyArray> {
+        let found = &segment.entries()[entry];
+        let generation = segment.generation();
+        let Some(layout) = found.layout_at(generation as usize) else {
+            return Err(Error::new(
+                ErrorKind::NoSuchEntry,
+                "attach",
+                format_args!("the array {:?} of {}", found.name(), segment.label()),
+                "the entry is no array",
+            ));
+        };
+        Ok(AnyArray { segment: segment.clone(), entry, layout, generation })
+    }
+
+    /// Returns the segment that the array is in.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// The same for whoever has the array to itself.
+    pub(crate) fn segment_mut(&mut self) -> &mut Segment {
+        &mut self.segment
+    }
+
+    /// Returns element type, shape and strides, as of creation, attachment or the last [`grow`](AnyArray::grow) or [`refresh`](AnyArray::refresh) of this handle.
+    pub fn layout(&self) -> &ArrayLayout {
+        &self.layout
+    }
+
+    /// Returns the address of the element with all indices 0. Whoever goes through it answers for races with other processes.
+    pub fn as_ptr(&self) -> *mut u8 {
+        let at = self.segment.entries()[self.entry].offset() + self.layout.origin();
+        // SAFETY: offset and origin were checked to lie within the segment when it was attached, and the mapping is that long.
+        unsafe { self.segment.as_ptr().add(at) }
+    }
+
+    /// Gives the array types: element type and number of dimensions are checked.
+    ///
+    /// # Errors
+    /// As [`SharedArray::attach`](super::SharedArray::attach).
+    pub fn typed<T: crate::Element, D: ndarray::Dimension>(&self) -> Result<super::SharedArray<T, D>> {
+        super::SharedArray::from_any(self.clone())
+    }
+
+    /// Copies one element out; `bytes` has the item size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for an index out of bounds or a slice of another length.
+    pub fn read_element(&self, index: &[usize], bytes: &mut [u8]) -> Result<()> {
+        let at = self.element("read", index, bytes.len())?;
+        // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has; shared bytes are accessed atomically.
+        unsafe { racy::read(at, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies one element in; `bytes` has the item size.
+    ///
+    /// # Errors
+    /// As [`read_element`](AnyArray::read_element); [`ErrorKind::ReadOnly`].
+    pub fn write_element(&self, index: &[usize], bytes: &[u8]) -> Result<()> {
+        if self.segment.access() == crate::Access::ReadOnly {
+            return Err(read_only(&self.segment));
+        }
+        let at = self.element("write", index, bytes.len())?;
+        // SAFETY: as in `read_element`, and the mapping is writable.
+        unsafe { racy::write(at, bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn element(&self, operation: &'static str, index: &[usize], len: usize) -> Result<*mut u8> {
+        let refuse = |reason| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                operation,
+                format_args!("element {index:?} of {}", self.segment.label()),
+                reason,
+            )
+        };
+        if len != self.layout.element().item_size() {
+            let size = self.layout.element().item_size();
+            return Err(refuse(format!("an element has {size} bytes, and the slice {len}")));
+        }
+        let offset = self
+            .layout
+            .offset_of(index)
+            .ok_or_else(|| refuse(format!("the array has the shape {:?}", self.layout.shape())))?;
+        // SAFETY: the layout was checked to lie within the entry, the entry within the segment, and the mapping is that long.
+        Ok(unsafe { self.segment.as_ptr().add(self.segment.entries()[self.entry].offset() + offset) })
+    }
+
+    /// Lengthens the array along its first dimension to at least `extent`, in place and for everybody; new elements are zero.
+    ///
+    /// # Errors
+    /// As [`Segment::grow`]; [`ErrorKind::LimitExceeded`] also for an array that was not created to grow (see [`SegmentOptions::reserve_max`]).
+    pub fn grow(&mut self, extent: usize) -> Result<()> {
+        let label = self.segment.label().to_string();
+        let entry = &self.segment.entries()[self.entry];
+        if !entry.grows() {
+            return Err(Error::new(ErrorKind::LimitExceeded, "grow", label, "the array was not created to grow")
+                .remedy("create it in C order, as the last entry, with SegmentOptions::reserve_max"));
+        }
+        let wanted = self
+            .layout
+            .with_first_extent(extent)
+            .map_err(|e| Error::new(ErrorKind::SizeOverflow, "grow", &label, e.to_string()))?;
+        let len = entry.offset().checked_add(wanted.data_len_bytes()).ok_or_else(|| {
+            Error::new(ErrorKind::SizeOverflow, "grow", &label, "its size does not fit 63 bits")
+        })?;
+        self.segment.grow(len)?;
+        self.refresh();
+        Ok(())
+    }
+
+    /// Takes over growth by others; tells whether there was any. It costs a load.
+    pub fn refresh(&mut self) -> bool {
+        let generation = self.segment.generation();
+        if generation == self.generation {
+            return false;
+        }
+        if let Some(layout) = self.segment.entries()[self.entry].layout_at(generation as usize) {
+            self.layout = layout;
+        }
+        self.generation = generation;
+        true
+    }
+}
+
+/// An array has other elements than somebody expects.
+pub(super) fn type_mismatch(segment: &Segment, found: &ArrayLayout, expected: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::TypeMismatch,
+        "attach",
+        segment.label(),
+        format!("its elements are {}, and {expected} was asked for", found.element()),
+    )
+    .remedy("ask for the type that it has, or create it anew")
+}
+
+/// An array has another shape than somebody expects.
+pub(super) fn shape_mismatch(segment: &Segment, found: &ArrayLayout, expected: &str) -> Error {
+    Error::new(
+        ErrorKind::ShapeMismatch,
+        "attach",
+        segment.label(),
+        format!("it has shape {:?} and strides {:?}, and {expected} was asked for", found.shape(), found.strides_bytes()),
+    )
+    .remedy("ask for the shape that it has, or create it anew")
+}
+
+pub(super) fn read_only(segment: &Segment) -> Error {
+    Error::new(ErrorKind::ReadOnly, "write", segment.label(), "it is attached read-only")
+        .remedy("attach it for reading and writing")
+}
+
+impl From<LayoutError> for Error {
+    /// A layout that a caller asked for and that cannot be.
+    fn from(error: LayoutError) -> Error {
+        let kind = match error {
+            _ if error.is_overflow() => ErrorKind::SizeOverflow,
+            _ => ErrorKind::InvalidArgument,
+        };
+        Error::new(kind, "describe", "the array", error.to_string())
+    }
+}

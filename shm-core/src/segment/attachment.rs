@@ -1,0 +1,226 @@
+//! One attachment of a segment to this process: its descriptor, its locks and its mapping.
+//!
+//! A process has at most one per object and access mode (two addresses of the same lock would corrupt the thread's list of robust
+//! locks, and descriptors and mappings are limited), so attachments are counted and kept in a registry. Its lock is taken across `fork`, so that a
+//! child never inherits it held by a thread that does not exist there.
+
+#![allow(unsafe_code, reason = "the guard of the registry's lock is parked in a static across fork")]
+
+use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::contents::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::header::{Header, LEASE_AT, LENGTH_AT, Lifetime};
+use crate::name::SegmentName;
+use crate::process::fork_count;
+use crate::sys::Access;
+use crate::sys::mapping::Mapping;
+
+/// Device, inode and access mode.
+pub(super) type Key = (u64, u64, u8);
+type Registry = BTreeMap<Key, Weak<Attachment>>;
+
+static REGISTRY: Mutex<Registry> = Mutex::new(BTreeMap::new());
+
+/// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
+pub(super) fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Parked(UnsafeCell<Option<MutexGuard<'static, Registry>>>);
+
+// SAFETY: the cell is touched only by `before_fork` after it has taken the registry's lock and by `after_fork` before it gives the lock back.
+unsafe impl Sync for Parked {}
+
+static PARKED: Parked = Parked(UnsafeCell::new(None));
+
+/// Run by the C library before a fork.
+pub(crate) extern "C" fn before_fork() {
+    let guard = registry();
+    // SAFETY: this thread holds the registry's lock, so no other thread is between `before_fork` and `after_fork`.
+    unsafe { *PARKED.0.get() = Some(guard) };
+}
+
+/// Run by the C library after a fork, in the parent and in the child.
+pub(crate) extern "C" fn after_fork() {
+    // SAFETY: the thread that runs this took the lock in `before_fork` (the child has only a copy of that thread) and still holds it.
+    drop(unsafe { (*PARKED.0.get()).take() });
+}
+
+/// Says whether a lock of this process lies in `len` bytes from `start` on.
+pub type UnmapVeto = fn(start: *const u8, len: usize) -> bool;
+
+static VETO: OnceLock<UnmapVeto> = OnceLock::new();
+
+/// Registers the function that keeps mappings with held locks mapped; the first one stays.
+///
+/// The kernel walks the list of a dying thread's robust locks through the mapping, so a mapping must not go while a lock in it is held.
+/// `shm-sync` registers itself here; other code has no use for it. With a veto, [`Segment::detach`](crate::Segment::detach) fails, and dropping the
+/// last handle leaves the mapping in place until the process ends.
+///
+/// ```
+/// fn nothing_is_locked(_start: *const u8, _len: usize) -> bool {
+///     false
+/// }
+/// shm_core::set_unmap_veto(nothing_is_locked);
+/// ```
+pub fn set_unmap_veto(veto: UnmapVeto) {
+    let _ = VETO.set(veto);
+}
+
+/// See the module.
+pub(crate) struct Attachment {
+    /// Nothing only while it is dropped.
+    held: Option<(OwnedFd, Mapping)>,
+    key: Option<Key>,
+    pub(super) header: Header,
+    pub(super) entries: Vec<Entry>,
+    pub(super) name: Option<SegmentName>,
+    pub(super) access: Access,
+    /// Value of [`fork_count`] when it was made: another one now means that it was inherited.
+    born: u64,
+    /// This is the creator's attachment of a scoped segment.
+    owner: bool,
+}
+
+impl Attachment {
+    #[allow(clippy::too_many_arguments, reason = "its only two callers name every part")]
+    pub(super) fn new(
+        fd: OwnedFd,
+        mapping: Mapping,
+        key: Option<Key>,
+        header: Header,
+        entries: Vec<Entry>,
+        name: Option<SegmentName>,
+        access: Access,
+        owner: bool,
+    ) -> Arc<Attachment> {
+        let held = Some((fd, mapping));
+        Arc::new(Attachment { held, key, header, entries, name, access, born: fork_count(), owner })
+    }
+
+    fn held(&self) -> &(OwnedFd, Mapping) {
+        match &self.held {
+            Some(held) => held,
+            None => unreachable!("an attachment is whole until it is dropped"),
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.held().0.as_fd()
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.held().1
+    }
+
+    /// What messages call it.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject(self.name.as_ref())
+    }
+
+    /// Tells whether this process has it only because its parent had it.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.born != fork_count()
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: the mapping is at least a header (256 bytes) long, starts at a page boundary and lives as long as `self`; both
+        // words are 8-aligned and only ever accessed atomically, by every process (`FORMAT.md`).
+        unsafe { AtomicU64::from_ptr(self.mapping().base().add(at).cast()) }
+    }
+
+    /// Current length in bytes, never above what is mapped, whatever a neighbour wrote there.
+    pub(super) fn len_now(&self) -> usize {
+        let len = self.word(LENGTH_AT).load(Ordering::Acquire);
+        len.clamp(self.header.created_len, self.header.reserved_max) as usize
+    }
+
+    /// Publishes a new length, unless it is longer already.
+    pub(super) fn raise_len(&self, len: u64) {
+        self.word(LENGTH_AT).fetch_max(len, Ordering::Release);
+    }
+
+    pub(super) fn set_lease_hint(&self, pid: u32) {
+        self.word(LEASE_AT).store(u64::from(pid), Ordering::Relaxed);
+    }
+
+    /// Tells whether a lock that is held forbids to unmap.
+    pub(super) fn is_vetoed(&self) -> bool {
+        let mapping = self.mapping();
+        VETO.get().is_some_and(|veto| veto(mapping.base(), mapping.len()))
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let mut registry = registry();
+            // Somebody may have attached anew since the count reached 0.
+            if registry.get(&key).is_some_and(|entry| std::ptr::eq(entry.as_ptr(), self)) {
+                registry.remove(&key);
+            }
+        }
+        let vetoed = self.is_vetoed();
+        let Some((fd, mapping)) = self.held.take() else { return };
+        if vetoed {
+            // The descriptor too: its lock says that this process is attached, and it is.
+            std::mem::forget(fd);
+            mapping.leak();
+            return;
+        }
+        drop(mapping);
+        let Some(name) = &self.name else { return };
+        match self.header.lifetime {
+            Lifetime::Scoped if self.owner && self.born == fork_count() => {
+                // Removed while the owner's lock is still held, so that nobody finds it dead and removes it at the same time.
+                let _ = super::remove::remove_object(name, fd.as_fd());
+            }
+            Lifetime::LastDetach => {
+                drop(fd);
+                let _ = super::remove::reap_name(name);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What messages call a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a>(pub(super) Option<&'a SegmentName>);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => name.fmt(f),
+            None => f.write_str("an anonymous segment"),
+        }
+    }
+}
+
+/// The error for whoever may not do it after a fork.
+pub(super) fn inherited(operation: &'static str, attachment: &Attachment) -> Error {
+    Error::new(
+        ErrorKind::Inherited,
+        operation,
+        attachment.subject(),
+        "this process has the segment from its parent and shares the parent's locks",
+    )
+    .remedy("let the process that attached it do this")
+}
+
+/// Fails unless the attachment may write what others see.
+pub(super) fn check_writable(operation: &'static str, attachment: &Attachment) -> Result<()> {
+    let how = match attachment.access {
+        Access::ReadWrite => return Ok(()),
+        Access::ReadOnly => "read-only",
+        Access::CopyOnWrite => "copy-on-write",
+    };
+    Err(Error::new(ErrorKind::ReadOnly, operation, attachment.subject(), format!("it is attached {how}"))
+        .remedy("attach it for reading and writing"))
+}

@@ -1,0 +1,406 @@
+//! Segments: memory with a header that says what is in it, shared under a name, by inheritance or by descriptor.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `options.rs` | what the user asks for |
+//! | `create.rs` | built unnamed, published whole |
+//! | `attach.rs` | opened, locked, checked, mapped |
+//! | `attachment.rs` | one mapping and one descriptor per object in a process |
+//! | `lease.rs` | exclusive use; references on their way |
+//! | `remove.rs` | delete and reap |
+//! | `list.rs` | looking without attaching |
+
+mod attach;
+mod attachment;
+mod create;
+mod lease;
+mod list;
+mod options;
+mod remove;
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::mm::{Advice as OsAdvice, MsyncFlags};
+
+pub use attachment::{UnmapVeto, set_unmap_veto};
+pub(crate) use attachment::{after_fork, before_fork};
+pub(crate) use create::{create, create_or_attach};
+pub use lease::{ExclusiveLease, Lease};
+pub use list::{SegmentInfo, inspect, list, list_in};
+pub use options::{Anonymous, IntoPlace, Place, SegmentOptions};
+pub use remove::{delete, reap, reap_in};
+
+use crate::contents::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::header::{Lifetime, SegmentKind};
+use crate::name::{AsSegmentName, SegmentName};
+use crate::sys::Access;
+use attachment::Attachment;
+
+/// A segment that is attached to this process.
+///
+/// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
+/// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
+/// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
+///
+/// ```
+/// use shm_core::{Contents, Segment, SegmentOptions};
+/// # let name = format!("doc-segment-{}", std::process::id());
+/// let a = SegmentOptions::new().create(name.as_str(), &Contents::new().bytes("notes", 16, 1)?)?;
+/// let b = Segment::attach(name.as_str())?;
+/// assert_eq!(a.as_ptr(), b.as_ptr());
+/// assert_eq!(b.entry("notes")?.len(), 16);
+/// shm_core::delete(name.as_str())?;
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Segment {
+    attachment: Arc<Attachment>,
+}
+
+/// How far [`Segment::sync`] goes; see msync(2).
+///
+/// ```
+/// # let name = format!("/tmp/doc-sync-{}", std::process::id());
+/// use shm_core::{SharedArray, SyncMode};
+/// let array = SharedArray::<f64, _>::full(format!("file://{name}"), 10, 1.5)?;
+/// array.segment().sync(SyncMode::Wait)?; // on the disk when this returns
+/// # std::fs::remove_file(name).unwrap();
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncMode {
+    /// Starts writing and returns (`MS_ASYNC`).
+    Start,
+    /// Returns when everything is written (`MS_SYNC`).
+    Wait,
+    /// Makes other mappings of the file see the file's bytes (`MS_INVALIDATE`); on Linux they always do.
+    Invalidate,
+}
+
+/// What the kernel may expect; see madvise(2). No advice changes the bytes.
+///
+/// ```
+/// use shm_core::{Advice, Anonymous, SharedArray};
+/// let array = SharedArray::<f64, _>::zeros(Anonymous, 1000)?;
+/// array.segment().advise(Advice::Sequential)?;
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// No particular order.
+    Normal,
+    /// Ascending order: read ahead.
+    Sequential,
+    /// No order: do not read ahead.
+    Random,
+    /// Soon: start reading.
+    WillNeed,
+    /// Huge pages are welcome.
+    HugePage,
+    /// No huge pages.
+    NoHugePage,
+    /// Leave the pages out of core dumps.
+    DontDump,
+}
+
+impl Segment {
+    /// Attaches an existing segment for reading and writing; [`SegmentOptions::attach`] has the choices and the errors.
+    ///
+    /// # Errors
+    /// See [`SegmentOptions::attach`].
+    pub fn attach(name: impl AsSegmentName) -> Result<Segment> {
+        SegmentOptions::new().attach(name)
+    }
+
+    /// Returns the address of the first byte. The mapping stays there as long as a handle of the segment lives.
+    ///
+    /// Whoever reads or writes through it answers for races with other processes, and stays below [`len`](Segment::len).
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.attachment.mapping().base()
+    }
+
+    /// Returns the length in bytes now, header included.
+    #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
+    pub fn len(&self) -> usize {
+        self.attachment.len_now()
+    }
+
+    /// Returns the length in bytes that the segment may grow to; so much address space is mapped.
+    pub fn capacity(&self) -> usize {
+        self.attachment.header.reserved_max as usize
+    }
+
+    /// Returns the name it was created or attached by; nothing for an anonymous one.
+    pub fn name(&self) -> Option<&SegmentName> {
+        self.attachment.name.as_ref()
+    }
+
+    /// Returns what messages should call it: its name, or "an anonymous segment".
+    pub fn label(&self) -> impl fmt::Display + '_ {
+        self.attachment.subject()
+    }
+
+    /// Returns how it is mapped.
+    pub fn access(&self) -> Access {
+        self.attachment.access
+    }
+
+    /// Returns what it is for.
+    pub fn kind(&self) -> SegmentKind {
+        self.attachment.header.kind
+    }
+
+    /// Returns when it ends without being deleted.
+    pub fn lifetime(&self) -> Lifetime {
+        self.attachment.header.lifetime
+    }
+
+    /// Returns the table of contents.
+    pub fn entries(&self) -> &[Entry] {
+        &self.attachment.entries
+    }
+
+    /// Finds an entry by name; a segment with one nameless entry has it under the empty name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchEntry`], with the names that there are.
+    pub fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entry_index(name).map(|i| &self.entries()[i])
+    }
+
+    pub(crate) fn entry_index(&self, name: &str) -> Result<usize> {
+        self.entries().iter().position(|entry| entry.name() == name).ok_or_else(|| {
+            let names: Vec<String> = self.entries().iter().map(|e| format!("{:?}", e.name())).collect();
+            Error::new(
+                ErrorKind::NoSuchEntry,
+                "find",
+                format_args!("the entry {name:?} of {}", self.label()),
+                format!("it has {}", names.join(", ")),
+            )
+        })
+    }
+
+    /// Tells whether the segment can grow.
+    pub fn can_grow(&self) -> bool {
+        self.attachment.header.growable()
+    }
+
+    /// Returns a number that changes exactly when the segment has grown, in whichever process.
+    ///
+    /// It is one load, so an attacher can look as often as it likes and take new views when the number has changed; old views stay valid.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let options = SegmentOptions::new().reserve_max(1 << 20);
+    /// let segment = options.create_anonymous(&Contents::new().bytes("", 10, 1)?)?;
+    /// let before = segment.generation();
+    /// segment.grow(1 << 16)?;
+    /// assert_ne!(segment.generation(), before);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn generation(&self) -> u64 {
+        self.attachment.len_now() as u64
+    }
+
+    /// Lengthens the segment to at least `len` bytes, in place and for everybody; the new bytes are zero.
+    ///
+    /// Processes may grow it at the same time: it gets the greatest length. A process that is killed on the way leaves the old length
+    /// or the new one. Does nothing if it is that long already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] above the maximum reserved at creation, [`ErrorKind::ReadOnly`], [`ErrorKind::OutOfSpace`]; the segment is as before then.
+    pub fn grow(&self, len: usize) -> Result<()> {
+        attachment::check_writable("grow", &self.attachment)?;
+        let now = self.len();
+        if len <= now {
+            return Ok(());
+        }
+        if len > self.capacity() {
+            let (asked, max) = (create::human(len as u64), create::human(self.capacity() as u64));
+            let error =
+                Error::new(ErrorKind::LimitExceeded, "grow", self.label(), format!("{asked} are asked, and it may have {max}"));
+            return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
+        }
+        let fd = self.attachment.fd().try_clone_to_owned().map_err(|e| {
+            Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
+        })?;
+        let sparse = !self.attachment.header.reserved;
+        create::extend("grow", self.attachment.subject(), &fd, now as u64, len as u64, sparse)?;
+        self.attachment.raise_len(len as u64);
+        Ok(())
+    }
+
+    /// Writes changed pages back to the file. In shared memory there is no file, and nothing to do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] with what msync(2) says, such as a full disk.
+    pub fn sync(&self, mode: SyncMode) -> Result<()> {
+        let flags = match mode {
+            SyncMode::Start => MsyncFlags::ASYNC,
+            SyncMode::Wait => MsyncFlags::SYNC,
+            SyncMode::Invalidate => MsyncFlags::INVALIDATE,
+        };
+        self.system("sync", "msync", self.attachment.mapping().sync(0, self.len(), flags))
+    }
+
+    /// Keeps all pages in memory, for this process, until it unlocks them or detaches; see mlock(2).
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`] if the process may not lock that much.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let array = SharedArray::<u8, _>::zeros(Anonymous, 100)?;
+    /// array.segment().lock_memory()?;
+    /// array.segment().unlock_memory()?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn lock_memory(&self) -> Result<()> {
+        attach::lock_memory("lock in memory", &self.attachment.subject(), self.attachment.mapping(), self.len())
+    }
+
+    /// Lets the pages be swapped again; see munlock(2).
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`].
+    pub fn unlock_memory(&self) -> Result<()> {
+        self.system("unlock in memory", "munlock", self.attachment.mapping().unlock_memory(0, self.len()))
+    }
+
+    /// Enters all pages into this process's page table, so that no touch faults; see madvise(2), `MADV_POPULATE_WRITE`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`]. On kernels before 5.14 it does nothing.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let array = SharedArray::<u8, _>::zeros(Anonymous, 1 << 20)?;
+    /// array.segment().prefault()?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn prefault(&self) -> Result<()> {
+        let attachment = &self.attachment;
+        attach::prefault("prefault", &attachment.subject(), attachment.mapping(), self.len(), attachment.access)
+    }
+
+    /// Tells the kernel what to expect of all pages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] if this kernel does not know the advice.
+    pub fn advise(&self, advice: Advice) -> Result<()> {
+        let advice = match advice {
+            Advice::Normal => OsAdvice::Normal,
+            Advice::Sequential => OsAdvice::Sequential,
+            Advice::Random => OsAdvice::Random,
+            Advice::WillNeed => OsAdvice::WillNeed,
+            Advice::HugePage => OsAdvice::LinuxHugepage,
+            Advice::NoHugePage => OsAdvice::LinuxNoHugepage,
+            Advice::DontDump => OsAdvice::LinuxDontDump,
+        };
+        self.system("advise", "madvise", self.attachment.mapping().advise(0, self.len(), advice))
+    }
+
+    fn system(&self, operation: &'static str, call: &str, result: std::result::Result<(), rustix::io::Errno>) -> Result<()> {
+        result.map_err(|errno| Error::system(operation, self.label(), call, errno))
+    }
+
+    /// Takes the exclusive lease: succeeds if this is the only handle of the segment on the machine, and keeps it so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`], [`ErrorKind::ReadOnly`], [`ErrorKind::Inherited`] in a forked child.
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, Segment, SegmentOptions};
+    /// # let name = format!("doc-exclusive-{}", std::process::id());
+    /// let mut a = SegmentOptions::new().create(name.as_str(), &Contents::new().bytes("", 1, 1)?)?;
+    /// let lease = a.exclusive()?;
+    /// assert_eq!(Segment::attach(name.as_str()).unwrap_err().kind(), ErrorKind::Busy);
+    /// drop(lease);
+    /// assert!(Segment::attach(name.as_str()).is_ok());
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn exclusive(&mut self) -> Result<ExclusiveLease<'_>> {
+        ExclusiveLease::take(&self.attachment)
+    }
+
+    /// Makes a lease for a reference on its way to another process; see [`Lease`]. Needs `/proc`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while this process holds the exclusive lease, [`ErrorKind::Unsupported`] without `/proc`.
+    pub fn lease(&self) -> Result<Lease> {
+        Lease::of(&self.attachment)
+    }
+
+    /// Opens the object anew: a descriptor with an open file description, and so with locks, of its own. Needs `/proc`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] without `/proc`.
+    pub fn fresh_descriptor(&self) -> Result<OwnedFd> {
+        attach::reopen("reopen", &self.attachment.subject(), self.attachment.fd(), self.attachment.access)
+    }
+
+    /// Tells whether this process has the segment only because its parent had it.
+    pub fn is_inherited(&self) -> bool {
+        self.attachment.is_inherited()
+    }
+
+    /// Returns what [`inspect`] says of it. Needs `/proc`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] without `/proc`.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let array = SharedArray::<u8, _>::zeros(Anonymous, 100)?;
+    /// assert!(array.segment().info()?.attached);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn info(&self) -> Result<SegmentInfo> {
+        let fresh = self.fresh_descriptor()?;
+        let info = list::look_at(fresh.as_fd(), self.name())?;
+        info.ok_or_else(|| Error::new(ErrorKind::NotFound, "inspect", self.label(), "its lifetime is over"))
+    }
+
+    /// Detaches this handle; the last one in the process unmaps the segment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockHeld`] with the handle if it is the last one and this process holds a lock inside the segment.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 1, 1)?)?;
+    /// segment.detach().map_err(|(_segment, error)| error)?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn detach(self) -> std::result::Result<(), (Segment, Error)> {
+        if Arc::strong_count(&self.attachment) == 1 && self.attachment.is_vetoed() {
+            let error = Error::new(ErrorKind::LockHeld, "detach", self.label(), "this process holds a lock inside it")
+                .remedy("unlock it first");
+            return Err((self, error));
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Segment {
+    /// Lends the attachment's descriptor. A duplicate shares its locks, so that it is not seen as another attachment: to hand the
+    /// segment on use [`lease`](Segment::lease).
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.attachment.fd()
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("name", &format_args!("{}", self.label()))
+            .field("len", &self.len())
+            .field("access", &self.access())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,309 @@
+//! How a segment is created or attached: [`SegmentOptions`], in the manner of [`std::fs::OpenOptions`].
+
+use std::os::fd::OwnedFd;
+
+use super::{Segment, attach, create};
+use crate::contents::Contents;
+use crate::error::{Error, ErrorKind, Result};
+use crate::header::Lifetime;
+use crate::name::AsSegmentName;
+use crate::sys::Access;
+
+/// Options for creating and attaching segments and arrays.
+///
+/// Those that describe the segment (mode, lifetime, size) matter when it is created; those that describe the attachment (access, prefault, huge pages,
+/// memory lock, other users) matter both times.
+///
+/// ```
+/// use shm_core::{Lifetime, SegmentOptions, SharedArray};
+/// # let name = format!("doc-options-{}", std::process::id());
+/// let options = SegmentOptions::new().mode(0o640).lifetime(Lifetime::LastDetach).reserve_max(1 << 20);
+/// let array = SharedArray::<i32, _>::zeros(options.named(name.as_str())?, 100)?;
+/// assert!(array.segment().can_grow());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SegmentOptions {
+    pub(super) mode: u32,
+    pub(super) lifetime: Lifetime,
+    pub(super) sparse: bool,
+    pub(super) reserve_max: Option<u64>,
+    pub(super) align: u64,
+    pub(super) access: Access,
+    pub(super) prefault: bool,
+    pub(super) huge_pages: bool,
+    pub(super) lock_memory: bool,
+    pub(super) any_owner: bool,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> SegmentOptions {
+        SegmentOptions::new()
+    }
+}
+
+impl SegmentOptions {
+    /// Starts with the defaults: mode 0600, persistent, bytes reserved, no room to grow, read-write, own segments only.
+    pub fn new() -> SegmentOptions {
+        SegmentOptions {
+            mode: 0o600,
+            lifetime: Lifetime::Persistent,
+            sparse: false,
+            reserve_max: None,
+            align: 1,
+            access: Access::ReadWrite,
+            prefault: false,
+            huge_pages: false,
+            lock_memory: false,
+            any_owner: false,
+        }
+    }
+
+    /// Sets the permission bits of a new segment (default 0600), whatever the umask says. The owner must be able to read and write.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> SegmentOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets when a new segment ends (default: persistent). An anonymous one always ends with its last user.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Lifetime) -> SegmentOptions {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Leaves the pages of a new segment to be allocated at first touch (default: reserved at once).
+    ///
+    /// Creation is then quick whatever the size, and a touch kills the process with SIGBUS when memory has run out meanwhile.
+    #[must_use]
+    pub fn sparse(mut self, sparse: bool) -> SegmentOptions {
+        self.sparse = sparse;
+        self
+    }
+
+    /// Lets a new segment grow up to `bytes`, header included (default: it cannot grow). Address space is reserved, not memory.
+    #[must_use]
+    pub fn reserve_max(mut self, bytes: usize) -> SegmentOptions {
+        self.reserve_max = Some(bytes as u64);
+        self
+    }
+
+    /// Aligns the first entry of a new segment, in every process, to `bytes`: a power of two up to 2^40 (default: the page size).
+    #[must_use]
+    pub fn align(mut self, bytes: usize) -> SegmentOptions {
+        self.align = bytes as u64;
+        self
+    }
+
+    /// Sets how the segment is mapped when attached (default: read-write). A new segment is always read-write.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> SegmentOptions {
+        self.access = access;
+        self
+    }
+
+    /// Short for [`access`](SegmentOptions::access)`(`[`Access::ReadOnly`]`)`.
+    #[must_use]
+    pub fn read_only(self) -> SegmentOptions {
+        self.access(Access::ReadOnly)
+    }
+
+    /// Enters all pages into this process's page table at once (default: each at its first touch).
+    #[must_use]
+    pub fn prefault(mut self, prefault: bool) -> SegmentOptions {
+        self.prefault = prefault;
+        self
+    }
+
+    /// Asks for huge pages (default: the kernel's choice). A hint: where the kernel does not offer them for shared memory
+    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled`), ordinary ones are used. Mappings are aligned to 2 MiB.
+    #[must_use]
+    pub fn huge_pages(mut self, huge_pages: bool) -> SegmentOptions {
+        self.huge_pages = huge_pages;
+        self
+    }
+
+    /// Keeps the pages in memory (default: they may be swapped). It is an error if the process may not lock that much.
+    #[must_use]
+    pub fn lock_memory(mut self, lock: bool) -> SegmentOptions {
+        self.lock_memory = lock;
+        self
+    }
+
+    /// Also attaches segments that belong to other users (default: refused). Their owner can change every byte at any time.
+    #[must_use]
+    pub fn any_owner(mut self, any: bool) -> SegmentOptions {
+        self.any_owner = any;
+        self
+    }
+
+    /// Names the place where an array constructor is to create; see [`Place`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidName`].
+    pub fn named(&self, name: impl AsSegmentName) -> Result<Place> {
+        Ok(Place { name: Some(name.to_segment_name()?), options: self.clone() })
+    }
+
+    /// The anonymous place with these options; see [`Place`].
+    pub fn anonymous(&self) -> Place {
+        Place { name: None, options: self.clone() }
+    }
+
+    /// Creates a segment that nobody has yet, zero-filled; attached when this returns.
+    ///
+    /// The name appears when the segment is complete; a process that is killed before leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::OutOfSpace`] (nothing was created), [`ErrorKind::InvalidArgument`],
+    /// [`ErrorKind::Unsupported`] for a file system without unnamed files, and what the system calls say.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// # let name = format!("doc-create-{}", std::process::id());
+    /// let segment = SegmentOptions::new().create(name.as_str(), &Contents::new().bytes("", 100, 1)?)?;
+    /// assert!(segment.len() > 100);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn create(&self, name: impl AsSegmentName, contents: &Contents) -> Result<Segment> {
+        create::create(&self.named(name)?, contents, |_| Ok(()))
+    }
+
+    /// Creates a segment without a name: it is reached by forked children and through a [`Lease`](crate::Lease).
+    ///
+    /// # Errors
+    /// As [`create`](SegmentOptions::create).
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 100, 1)?)?;
+    /// assert!(segment.name().is_none());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn create_anonymous(&self, contents: &Contents) -> Result<Segment> {
+        create::create(&self.anonymous(), contents, |_| Ok(()))
+    }
+
+    /// Attaches an existing segment.
+    ///
+    /// It takes no part in deciding when the segment ends, except for [`Lifetime::LastDetach`], and changes nothing when it fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotASegment`], [`ErrorKind::Corrupted`], [`ErrorKind::UnsupportedVersion`],
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::ForeignOwner`], [`ErrorKind::Busy`] under somebody's exclusive lease.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// # let name = format!("doc-attach-{}", std::process::id());
+    /// let created = SegmentOptions::new().create(name.as_str(), &Contents::new().bytes("", 8, 1)?)?;
+    /// let attached = SegmentOptions::new().read_only().attach(name.as_str())?;
+    /// assert_eq!(attached.len(), created.len());
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn attach(&self, name: impl AsSegmentName) -> Result<Segment> {
+        attach::attach(&name.to_segment_name()?, self)
+    }
+
+    /// Attaches the segment if it exists and creates it otherwise, without a race; tells whether it was created.
+    ///
+    /// # Errors
+    /// As [`attach`](SegmentOptions::attach) and [`create`](SegmentOptions::create). What is attached may have other contents.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// # let name = format!("doc-coa-{}", std::process::id());
+    /// let contents = Contents::new().bytes("", 8, 1)?;
+    /// let (_first, created) = SegmentOptions::new().create_or_attach(name.as_str(), &contents)?;
+    /// let (_second, again) = SegmentOptions::new().create_or_attach(name.as_str(), &contents)?;
+    /// assert!(created && !again);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn create_or_attach(&self, name: impl AsSegmentName, contents: &Contents) -> Result<(Segment, bool)> {
+        create::create_or_attach(&self.named(name)?, contents, |_| Ok(()))
+    }
+
+    /// Attaches the segment behind a descriptor, however it came here. Needs `/proc`.
+    ///
+    /// # Errors
+    /// As [`attach`](SegmentOptions::attach); [`ErrorKind::Unsupported`] without `/proc`.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let again = SegmentOptions::new().attach_descriptor(segment.fresh_descriptor()?)?;
+    /// assert_eq!(again.as_ptr(), segment.as_ptr()); // one mapping per process
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn attach_descriptor(&self, descriptor: OwnedFd) -> Result<Segment> {
+        attach::attach_descriptor(descriptor, self)
+    }
+
+    pub(super) fn check(&self, subject: &dyn std::fmt::Display) -> Result<()> {
+        let refuse = |reason: String, remedy: &str| {
+            Err(Error::new(ErrorKind::InvalidArgument, "create", subject, reason).remedy(remedy))
+        };
+        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
+            return refuse(
+                format!("the mode {:#o} is not one in which the owner may read and write", self.mode),
+                "use 0600, or more for others",
+            );
+        }
+        if !self.align.is_power_of_two() || self.align > 1 << 40 {
+            return refuse(format!("the alignment {} is no power of two", self.align), "use one up to 2^40");
+        }
+        Ok(())
+    }
+}
+
+/// Where an array or segment is created: a name or nowhere (anonymous), and the options.
+///
+/// Constructors take anything that converts into one: text, a [`SegmentName`](crate::SegmentName), [`Anonymous`], or what
+/// [`SegmentOptions::named`] and [`SegmentOptions::anonymous`] return.
+///
+/// ```
+/// use shm_core::{Anonymous, SegmentOptions, SharedArray};
+/// let a = SharedArray::<f32, _>::zeros(Anonymous, 10)?;
+/// let b = SharedArray::<f32, _>::zeros(SegmentOptions::new().sparse(true).anonymous(), 10)?;
+/// assert_eq!(a.len(), b.len());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub(super) name: Option<crate::name::SegmentName>,
+    pub(super) options: SegmentOptions,
+}
+
+/// The place without a name: memory that only forked children and receivers of a [`Lease`](crate::Lease) reach.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anonymous;
+
+/// What names a [`Place`].
+pub trait IntoPlace {
+    /// Returns the place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidName`] if it is text and no valid name.
+    fn into_place(self) -> Result<Place>;
+}
+
+impl IntoPlace for Place {
+    fn into_place(self) -> Result<Place> {
+        Ok(self)
+    }
+}
+
+impl IntoPlace for Anonymous {
+    fn into_place(self) -> Result<Place> {
+        Ok(SegmentOptions::new().anonymous())
+    }
+}
+
+impl<T: AsSegmentName> IntoPlace for T {
+    fn into_place(self) -> Result<Place> {
+        SegmentOptions::new().named(self)
+    }
+}

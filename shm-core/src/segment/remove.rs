@@ -1,0 +1,166 @@
+//! Removing names: deleting on request, and reaping what is dead by its lifetime policy. `FORMAT.md`, section 5.
+//!
+//! Whoever unlinks holds the guard lock of that very object and has compared it with what the name leads to. Without that, a process
+//! that removes a dead segment could remove the living one that was created under its name a moment ago.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::attach::{self, Fault};
+use super::options::SegmentOptions;
+use crate::error::{Error, ErrorKind, Result};
+use crate::header::{HeaderError, Lifetime};
+use crate::name::{AsSegmentName, SHM_DIR, SegmentName};
+use crate::sys::locks::{self, Mode};
+use crate::sys::{Access, object};
+
+/// How often the guard of an object is tried; its holder needs a few microseconds.
+const ATTEMPTS: usize = 1000;
+
+/// Deletes a segment: the name is free at once, and those who have it attached keep it until they detach.
+///
+/// Only an object that begins as a segment is deleted, and only if it belongs to the caller. A damaged segment can be deleted.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] (also for one that is dead, which is removed), [`ErrorKind::NotASegment`],
+/// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Busy`] if somebody else's removal does not end.
+///
+/// ```
+/// use shm_core::{ErrorKind, SharedArray};
+/// # let name = format!("doc-delete-{}", std::process::id());
+/// let array = SharedArray::<i64, _>::full(name.as_str(), 3, 7)?;
+/// shm_core::delete(name.as_str())?;
+/// assert_eq!(array.get(0), 7); // still there for those who have it
+/// assert_eq!(shm_core::delete(name.as_str()).unwrap_err().kind(), ErrorKind::NotFound);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub fn delete(name: impl AsSegmentName) -> Result<()> {
+    let name = name.to_segment_name()?;
+    let options = SegmentOptions::new();
+    for attempt in 0..ATTEMPTS {
+        let fd = object::open(name.path(), Access::ReadWrite).map_err(|e| attach::open_error("delete", &name, e))?;
+        let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
+            Ok((_, header)) => header.lifetime,
+            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => {
+                let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
+                attach::check_owner("delete", &name, &stat, &options)?;
+                Lifetime::Persistent
+            }
+            Err(fault) => return Err(attach::explain(fd.as_fd(), &name, fault, &options).during("delete")),
+        };
+        let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
+        attach::check_owner("delete", &name, &stat, &options)?;
+        let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", &name, "fcntl", e))?;
+        match remove_object(&name, fd.as_fd()).map_err(|e| Error::system("delete", &name, "unlink", e))? {
+            Removal::Done if dead => break,
+            Removal::Done => return Ok(()),
+            // Another one has the name now, or it is free: look again.
+            Removal::Replaced | Removal::Guarded => attach::wait_a_little(attempt),
+        }
+    }
+    match object::stat_name(name.path()) {
+        Err(Errno::NOENT) => Err(attach::open_error("delete", &name, Errno::NOENT)),
+        _ => Err(Error::new(ErrorKind::Busy, "delete", &name, "somebody else is removing it and does not finish")
+            .remedy("look for a stopped process that uses it")),
+    }
+}
+
+/// Removes the segments in `/dev/shm` that are dead by their lifetime policy and belong to the caller; returns their names.
+///
+/// What is alive is never touched: locks of the kernel decide, not process ids and not age.
+/// Persistent segments are never dead.
+///
+/// # Errors
+/// [`ErrorKind::System`] if the directory cannot be read. Segments that vanish or cannot be opened meanwhile are passed over.
+///
+/// ```
+/// let names = shm_core::reap()?;
+/// assert!(names.iter().all(|name| name.is_shm()));
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub fn reap() -> Result<Vec<SegmentName>> {
+    reap_in(SHM_DIR)
+}
+
+/// Does what [`reap`] does for the segments in a directory of `file://` names.
+///
+/// # Errors
+/// As [`reap`].
+///
+/// ```
+/// let names = shm_core::reap_in(std::env::temp_dir())?;
+/// assert!(names.iter().all(|name| !name.is_shm()));
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub fn reap_in(directory: impl AsRef<Path>) -> Result<Vec<SegmentName>> {
+    let mut removed = Vec::new();
+    for name in super::list::names_in(directory.as_ref(), "reap")? {
+        if reap_name(&name).unwrap_or(false) {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
+}
+
+/// What became of an attempt to remove one object's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    Done,
+    /// The name does not lead to this object any more.
+    Replaced,
+    /// Somebody else holds the guard.
+    Guarded,
+}
+
+/// Removes the name if it still leads to this object. Nobody's attachment is asked about.
+pub(super) fn remove_object(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Removal, Errno> {
+    if !locks::try_lock(fd, Mode::Exclusive, locks::GUARD)? {
+        return Ok(Removal::Guarded);
+    }
+    let result = unlink_if_same(name, fd);
+    // The descriptor may live on (that of a scoped segment's owner does).
+    locks::unlock(fd, locks::GUARD)?;
+    result
+}
+
+fn unlink_if_same(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Removal, Errno> {
+    let mine = object::stat(fd)?;
+    match object::stat_name(name.path()) {
+        Ok(named) if (named.device, named.inode) == (mine.device, mine.inode) => {
+            object::unlink(name.path())?;
+            Ok(Removal::Done)
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(Removal::Replaced),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Tells whether an object with this lifetime is dead. `fd` must hold no lock itself.
+pub(super) fn is_dead(fd: BorrowedFd<'_>, lifetime: Lifetime) -> Result<bool, Errno> {
+    Ok(match lifetime {
+        Lifetime::Persistent => false,
+        Lifetime::LastDetach => !locks::is_held(fd, locks::ATTACH)?,
+        Lifetime::Scoped => !locks::is_held(fd, locks::OWNER)?,
+    })
+}
+
+/// Removes the name if a dead segment of this user has it; tells whether it did.
+pub(super) fn reap_name(name: &SegmentName) -> Result<bool, Errno> {
+    let fd: OwnedFd = object::open(name.path(), Access::ReadWrite)?;
+    let Ok((_, header)) = attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) else {
+        return Ok(false);
+    };
+    if object::stat(fd.as_fd())?.owner != rustix::process::geteuid().as_raw() {
+        return Ok(false);
+    }
+    let dead = match header.lifetime {
+        Lifetime::Persistent => false,
+        // Held until the descriptor is closed: it keeps out who has already seen a living segment but has not locked it yet.
+        Lifetime::LastDetach => locks::try_lock(fd.as_fd(), Mode::Exclusive, locks::ATTACH)?,
+        // An owner that is gone never comes back, so looking is enough.
+        Lifetime::Scoped => !locks::is_held(fd.as_fd(), locks::OWNER)?,
+    };
+    Ok(dead && remove_object(name, fd.as_fd())? == Removal::Done)
+}
