@@ -1,1 +1,4 @@
-//! placeholder
+//! Segments of shared memory and the array layouts inside them.
+
+pub mod element;
+pub mod layout;
