@@ -231,7 +231,7 @@ impl Contents {
             let grows = i == last
                 && plan.reserve_max.is_some()
                 && match &planned.kind {
-                    EntryKind::Array(layout) => layout.can_grow(),
+                    EntryKind::Array(layout) => layout.check_growable().is_ok(),
                     EntryKind::Arena | EntryKind::Bytes => true,
                     EntryKind::Primitive(_) => false,
                 };
@@ -259,7 +259,9 @@ impl Contents {
                     ErrorKind::InvalidArgument,
                     "create",
                     plan.subject,
-                    format!("the reserved maximum of {max} bytes is below the {end} bytes that it begins with"),
+                    format!(
+                        "the reserved maximum of {max} bytes is below the {end} bytes that it begins with"
+                    ),
                 )
                 .remedy("reserve more, counting some pages for the header"));
             }
@@ -354,7 +356,7 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
         }
         let grows = flags & FLAG_GROWS != 0;
         let may_grow = match &kind {
-            EntryKind::Array(layout) => layout.can_grow(),
+            EntryKind::Array(layout) => layout.check_growable().is_ok(),
             EntryKind::Primitive(_) => false,
             EntryKind::Arena | EntryKind::Bytes => true,
         };
@@ -482,7 +484,8 @@ mod tests {
         assert_eq!(kind(sample().bytes("y", 1, 3)), ErrorKind::InvalidArgument);
         let error = Contents::new().encode(&plan(None)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        let huge = Contents::new().bytes("a", usize::MAX >> 1, 1).unwrap().bytes("b", usize::MAX >> 1, 1).unwrap();
+        let huge =
+            Contents::new().bytes("a", usize::MAX >> 1, 1).unwrap().bytes("b", usize::MAX >> 1, 1).unwrap();
         assert_eq!(huge.encode(&plan(None)).unwrap_err().kind(), ErrorKind::SizeOverflow);
         assert_eq!(sample().encode(&plan(Some(4096))).unwrap_err().kind(), ErrorKind::InvalidArgument);
     }

@@ -183,7 +183,9 @@ impl Header {
         }
         let features = u64_at(head, 16);
         if features != 0 {
-            return Err(HeaderError::Newer(format!("it needs features unknown to this library ({features:#x})")));
+            return Err(HeaderError::Newer(format!(
+                "it needs features unknown to this library ({features:#x})"
+            )));
         }
         let meta_len = u64_at(head, 80);
         if !(HEADER_LEN as u64..=MAX_META_LEN).contains(&meta_len) {
@@ -204,7 +206,8 @@ impl Header {
             return corrupted(format!("its checksum is {stored:#010x} where {computed:#010x} belongs"));
         }
         // From here on an accident is all but excluded; what is left are other writers, and hostile ones.
-        if meta[144..CHECKSUM_AT].iter().chain(&meta[188..LENGTH_AT]).chain(&meta[208..256]).any(|b| *b != 0) {
+        if meta[144..CHECKSUM_AT].iter().chain(&meta[188..LENGTH_AT]).chain(&meta[208..256]).any(|b| *b != 0)
+        {
             return corrupted("bytes of its header that must be zero are not");
         }
         let kind = match u32_at(meta, 32) {

@@ -23,17 +23,18 @@
 //! ```
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("shm-core supports Linux only (x86-64 and aarch64): it stands on O_TMPFILE, memfd and open-file-description locks");
+compile_error!(
+    "shm-core supports Linux only (x86-64 and aarch64): it stands on O_TMPFILE, memfd and open-file-description locks"
+);
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("shm-core supports 64-bit little-endian machines only (x86-64 and aarch64)");
 
-mod arena;
 mod array;
 mod contents;
 mod element;
 mod error;
 mod header;
-mod layout;
+pub mod layout;
 mod name;
 mod process;
 mod segment;
@@ -41,12 +42,14 @@ mod sys;
 
 pub use array::*;
 pub use contents::{Contents, Entry, EntryKind};
+pub use element::Element;
 pub use error::{Error, ErrorKind, Result};
 pub use header::{Lifetime, SegmentKind};
+pub use layout::{ArrayLayout, ElementType, Record};
 pub use name::{AsSegmentName, SegmentName};
 pub use process::{Identity, Liveness, fork_count};
 pub use segment::{
-    Advice, Anonymous, ExclusiveLease, IntoPlace, Lease, Place, Segment, SegmentInfo, SegmentOptions, SyncMode,
-    UnmapVeto, delete, inspect, list, list_in, reap, reap_in, set_unmap_veto,
+    Advice, Anonymous, ExclusiveLease, IntoPlace, Lease, Place, Segment, SegmentInfo, SegmentOptions,
+    SyncMode, UnmapVeto, delete, inspect, list, list_in, reap, reap_in, set_unmap_veto,
 };
 pub use sys::Access;

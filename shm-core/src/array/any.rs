@@ -1,6 +1,9 @@
 //! [`AnyArray`]: an array in a segment, with a layout that is known at run time only.
 
-#![allow(unsafe_code, reason = "computes the address of the array inside the mapping, and copies shared bytes")]
+#![allow(
+    unsafe_code,
+    reason = "computes the address of the array inside the mapping, and copies shared bytes"
+)]
 
 use super::racy;
 use crate::contents::{Contents, EntryKind};
@@ -15,7 +18,7 @@ use crate::segment::{self, IntoPlace, Segment, SegmentOptions};
 /// [`Segment`] that it holds.
 ///
 /// ```
-/// use shm_core::{AnyArray, ArrayLayout, Anonymous, ElementType};
+/// use shm_core::{AnyArray, Anonymous, ArrayLayout, ElementType};
 /// let layout = ArrayLayout::f_order(ElementType::I16, &[2, 3])?;
 /// let any = AnyArray::create(Anonymous, &layout)?;
 /// assert_eq!(any.layout().strides_bytes(), [2, 4]);
@@ -233,8 +236,13 @@ impl AnyArray {
         let label = self.segment.label().to_string();
         let entry = &self.segment.entries()[self.entry];
         if !entry.grows() {
-            return Err(Error::new(ErrorKind::LimitExceeded, "grow", label, "the array was not created to grow")
-                .remedy("create it in C order, as the last entry, with SegmentOptions::reserve_max"));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "grow",
+                label,
+                "the array was not created to grow",
+            )
+            .remedy("create it in C order, as the last entry, with SegmentOptions::reserve_max"));
         }
         let wanted = self
             .layout
@@ -263,7 +271,11 @@ impl AnyArray {
 }
 
 /// An array has other elements than somebody expects.
-pub(super) fn type_mismatch(segment: &Segment, found: &ArrayLayout, expected: &dyn std::fmt::Display) -> Error {
+pub(super) fn type_mismatch(
+    segment: &Segment,
+    found: &ArrayLayout,
+    expected: &dyn std::fmt::Display,
+) -> Error {
     Error::new(
         ErrorKind::TypeMismatch,
         "attach",
@@ -279,7 +291,11 @@ pub(super) fn shape_mismatch(segment: &Segment, found: &ArrayLayout, expected: &
         ErrorKind::ShapeMismatch,
         "attach",
         segment.label(),
-        format!("it has shape {:?} and strides {:?}, and {expected} was asked for", found.shape(), found.strides_bytes()),
+        format!(
+            "it has shape {:?} and strides {:?}, and {expected} was asked for",
+            found.shape(),
+            found.strides_bytes()
+        ),
     )
     .remedy("ask for the shape that it has, or create it anew")
 }
@@ -293,7 +309,7 @@ impl From<LayoutError> for Error {
     /// A layout that a caller asked for and that cannot be.
     fn from(error: LayoutError) -> Error {
         let kind = match error {
-            _ if error.is_overflow() => ErrorKind::SizeOverflow,
+            LayoutError::TooLarge => ErrorKind::SizeOverflow,
             _ => ErrorKind::InvalidArgument,
         };
         Error::new(kind, "describe", "the array", error.to_string())

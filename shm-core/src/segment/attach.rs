@@ -18,10 +18,10 @@ use crate::contents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, Lifetime, u64_at};
 use crate::name::SegmentName;
+use crate::sys::Access;
 use crate::sys::locks::{self, Mode};
 use crate::sys::mapping::Mapping;
 use crate::sys::object::{self, Stat};
-use crate::sys::Access;
 
 /// How often a segment that is being removed again and again under one name is tried.
 const ATTEMPTS: usize = 1000;
@@ -41,7 +41,7 @@ enum Outcome {
 pub(super) fn attach(name: &SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
         let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", name, e))?;
-        match attach_object(fd, Some(name), options)? {
+        match attach_object(fd, Some(name), true, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => {
                 let _ = remove::reap_name(name);
@@ -97,7 +97,8 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
     if (named.device, named.inode) != (stat.device, stat.inode) {
         return None;
     }
-    let shm = path.strip_prefix(crate::name::SHM_DIR).ok().and_then(|rest| SegmentName::shm(rest.to_str()?).ok());
+    let shm =
+        path.strip_prefix(crate::name::SHM_DIR).ok().and_then(|rest| SegmentName::shm(rest.to_str()?).ok());
     shm.or_else(|| SegmentName::file(path).ok())
 }
 
@@ -126,7 +127,9 @@ fn attach_object(
     {
         return Ok(Outcome::Dead);
     }
-    if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE).map_err(system("fcntl(F_OFD_SETLK)"))? {
+    if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
+        .map_err(system("fcntl(F_OFD_SETLK)"))?
+    {
         let conflict = locks::conflict(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
             .map_err(system("fcntl(F_OFD_GETLK)"))?;
         if conflict == Some(locks::LEASE.first) {
@@ -199,8 +202,8 @@ pub(super) fn explain(
     options: &SegmentOptions,
 ) -> Error {
     if let Ok(stat) = object::stat(fd)
-        && let Err(error) = check_type("attach", subject, &stat)
-            .and_then(|()| check_owner("attach", subject, &stat, options))
+        && let Err(error) =
+            check_type("attach", subject, &stat).and_then(|()| check_owner("attach", subject, &stat, options))
     {
         return error;
     }
@@ -303,7 +306,8 @@ pub(super) fn map(
     header: &Header,
     access: Access,
 ) -> Result<Mapping> {
-    Mapping::new(fd, header.reserved_max as usize, header.alignment_log2, access).map_err(|errno| match errno {
+    Mapping::new(fd, header.reserved_max as usize, header.alignment_log2, access).map_err(|errno| match errno
+    {
         Errno::NOMEM => Error::new(
             ErrorKind::OutOfMemory,
             operation,
@@ -400,8 +404,9 @@ pub(super) fn absolute(name: &SegmentName) -> Result<SegmentName> {
     if name.path().is_absolute() {
         return Ok(name.clone());
     }
-    let path = std::path::absolute(name.path())
-        .map_err(|e| Error::new(ErrorKind::System, "find", name, format!("the working directory is unknown: {e}")))?;
+    let path = std::path::absolute(name.path()).map_err(|e| {
+        Error::new(ErrorKind::System, "find", name, format!("the working directory is unknown: {e}"))
+    })?;
     SegmentName::file(path)
 }
 

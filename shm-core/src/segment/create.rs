@@ -1,6 +1,9 @@
 //! Creating segments: built in an unnamed file, named when complete. `FORMAT.md`, section 5.
 
-#![allow(unsafe_code, reason = "the bytes of a segment that nobody else can reach yet are lent to its initialiser")]
+#![allow(
+    unsafe_code,
+    reason = "the bytes of a segment that nobody else can reach yet are lent to its initialiser"
+)]
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -80,7 +83,8 @@ pub(crate) fn create(
         object::seal(fd.as_fd(), header.growable()).map_err(system("sealing"))?;
     }
     // Nobody else can have the object, so the locks are free.
-    locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE).map_err(system("fcntl(F_OFD_SETLK)"))?;
+    locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
+        .map_err(system("fcntl(F_OFD_SETLK)"))?;
     let owner = header.lifetime == Lifetime::Scoped;
     if owner {
         locks::try_lock(fd.as_fd(), Mode::Exclusive, locks::OWNER).map_err(system("fcntl(F_OFD_SETLK)"))?;
@@ -187,7 +191,8 @@ pub(super) fn extend(
             .map_err(|errno| Error::system(operation, subject, "fallocate", errno));
     }
     let bytes = to.saturating_sub(from);
-    let lacks_space = || object::free_bytes(fd.as_fd()).is_ok_and(|free| free.is_some_and(|free| free < bytes));
+    let lacks_space =
+        || object::free_bytes(fd.as_fd()).is_ok_and(|free| free.is_some_and(|free| free < bytes));
     if lacks_space() {
         // What dead processes left may be what fills it.
         let _ = remove::reap();
@@ -203,7 +208,11 @@ pub(super) fn extend(
             ErrorKind::OutOfMemory,
             operation,
             subject,
-            format!("it needs {}, and the machine has {} of memory available", human(bytes), human(available)),
+            format!(
+                "it needs {}, and the machine has {} of memory available",
+                human(bytes),
+                human(available)
+            ),
         )
         .remedy("ask for less, use file:// on a disk, or a sparse segment if only a part is ever touched"));
     }

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 
 use super::attach;
@@ -22,7 +23,6 @@ use crate::sys::locks::{self, Mode};
 ///
 /// Got from [`Segment::exclusive`]; dropping it gives it back, and so does the death of the process. Processes that this one forked while it
 /// was attached share its locks and are not seen: whoever forks by other means than `shm-pool` has to keep them away.
-#[derive(Debug)]
 pub struct ExclusiveLease<'a> {
     attachment: &'a Attachment,
 }
@@ -58,6 +58,12 @@ impl<'a> ExclusiveLease<'a> {
     /// Tells whether this process has the lease only because its parent had it, and so may not use it.
     pub fn is_inherited(&self) -> bool {
         self.attachment.is_inherited()
+    }
+}
+
+impl std::fmt::Debug for ExclusiveLease<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ExclusiveLease({})", self.attachment.subject())
     }
 }
 
@@ -102,8 +108,13 @@ impl Lease {
         let locked = locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
             .map_err(|e| Error::system("lease", subject, "fcntl(F_OFD_SETLK)", e))?;
         if !locked {
-            return Err(Error::new(ErrorKind::Busy, "lease", subject, "this process holds its exclusive lease")
-                .remedy("give that back first"));
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "lease",
+                subject,
+                "this process holds its exclusive lease",
+            )
+            .remedy("give that back first"));
         }
         Ok(Lease { fd })
     }
@@ -163,7 +174,12 @@ impl Lease {
             }
         };
         if message.bytes == 0 {
-            return Err(Error::new(ErrorKind::NotFound, "receive", SUBJECT, "the other side closed the socket"));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "receive",
+                SUBJECT,
+                "the other side closed the socket",
+            ));
         }
         let fd = control.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),

@@ -79,8 +79,9 @@ impl Entry {
         if !self.grows() {
             return Some(layout.clone());
         }
-        let bytes = segment_len.saturating_sub(self.offset());
-        layout.grown_to(bytes).or_else(|| Some(layout.clone()))
+        let bytes = segment_len.saturating_sub(self.offset()) as u64;
+        // A segment's length is never below the created one, so this fails for no entry that was decoded.
+        layout.first_extent_within(bytes).and_then(|extent| layout.with_first_extent(extent)).ok()
     }
 }
 
@@ -150,7 +151,12 @@ pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<SegmentInfo>> {
 /// The regular files of a directory as names.
 pub(super) fn names_in(directory: &Path, operation: &'static str) -> Result<Vec<SegmentName>> {
     let system = |e: std::io::Error| {
-        Error::new(ErrorKind::System, operation, format_args!("the segments in {}", directory.display()), e.to_string())
+        Error::new(
+            ErrorKind::System,
+            operation,
+            format_args!("the segments in {}", directory.display()),
+            e.to_string(),
+        )
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(system)? {
@@ -170,7 +176,8 @@ pub(super) fn names_in(directory: &Path, operation: &'static str) -> Result<Vec<
 
 /// Reads everything; nothing if the segment is dead.
 fn look(name: &SegmentName) -> Result<Option<SegmentInfo>> {
-    let fd = object::open(name.path(), Access::ReadOnly).map_err(|e| attach::open_error("inspect", name, e))?;
+    let fd =
+        object::open(name.path(), Access::ReadOnly).map_err(|e| attach::open_error("inspect", name, e))?;
     look_at(fd.as_fd(), Some(name))
 }
 
@@ -198,7 +205,9 @@ pub(super) fn look_at(
     header.check_len(len, stat.size).map_err(corrupt)?;
     let entries = contents::decode(&header, meta).map_err(corrupt)?;
     let held = |range| locks::is_held(fd, range).map_err(system("fcntl(F_OFD_GETLK)"));
-    let leased = locks::conflict(fd, locks::Mode::Shared, locks::LEASE).map_err(system("fcntl(F_OFD_GETLK)"))?.is_some();
+    let leased = locks::conflict(fd, locks::Mode::Shared, locks::LEASE)
+        .map_err(system("fcntl(F_OFD_GETLK)"))?
+        .is_some();
     let not_guaranteed = if header.reserved {
         object::doubts(fd).filter(|_| !object::is_sealed(fd)).map(str::to_owned)
     } else {

@@ -221,13 +221,18 @@ impl Segment {
         }
         if len > self.capacity() {
             let (asked, max) = (create::human(len as u64), create::human(self.capacity() as u64));
-            let error =
-                Error::new(ErrorKind::LimitExceeded, "grow", self.label(), format!("{asked} are asked, and it may have {max}"));
+            let error = Error::new(
+                ErrorKind::LimitExceeded,
+                "grow",
+                self.label(),
+                format!("{asked} are asked, and it may have {max}"),
+            );
             return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
         }
-        let fd = self.attachment.fd().try_clone_to_owned().map_err(|e| {
-            Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
-        })?;
+        let fd =
+            self.attachment.fd().try_clone_to_owned().map_err(|e| {
+                Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
+            })?;
         let sparse = !self.attachment.header.reserved;
         create::extend("grow", self.attachment.subject(), &fd, now as u64, len as u64, sparse)?;
         self.attachment.raise_len(len as u64);
@@ -260,7 +265,12 @@ impl Segment {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn lock_memory(&self) -> Result<()> {
-        attach::lock_memory("lock in memory", &self.attachment.subject(), self.attachment.mapping(), self.len())
+        attach::lock_memory(
+            "lock in memory",
+            &self.attachment.subject(),
+            self.attachment.mapping(),
+            self.len(),
+        )
     }
 
     /// Lets the pages be swapped again; see munlock(2).
@@ -284,7 +294,13 @@ impl Segment {
     /// ```
     pub fn prefault(&self) -> Result<()> {
         let attachment = &self.attachment;
-        attach::prefault("prefault", &attachment.subject(), attachment.mapping(), self.len(), attachment.access)
+        attach::prefault(
+            "prefault",
+            &attachment.subject(),
+            attachment.mapping(),
+            self.len(),
+            attachment.access,
+        )
     }
 
     /// Tells the kernel what to expect of all pages.
@@ -304,7 +320,12 @@ impl Segment {
         self.system("advise", "madvise", self.attachment.mapping().advise(0, self.len(), advice))
     }
 
-    fn system(&self, operation: &'static str, call: &str, result: std::result::Result<(), rustix::io::Errno>) -> Result<()> {
+    fn system(
+        &self,
+        operation: &'static str,
+        call: &str,
+        result: std::result::Result<(), rustix::io::Errno>,
+    ) -> Result<()> {
         result.map_err(|errno| Error::system(operation, self.label(), call, errno))
     }
 
@@ -379,8 +400,13 @@ impl Segment {
     /// ```
     pub fn detach(self) -> std::result::Result<(), (Segment, Error)> {
         if Arc::strong_count(&self.attachment) == 1 && self.attachment.is_vetoed() {
-            let error = Error::new(ErrorKind::LockHeld, "detach", self.label(), "this process holds a lock inside it")
-                .remedy("unlock it first");
+            let error = Error::new(
+                ErrorKind::LockHeld,
+                "detach",
+                self.label(),
+                "this process holds a lock inside it",
+            )
+            .remedy("unlock it first");
             return Err((self, error));
         }
         Ok(())

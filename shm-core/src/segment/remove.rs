@@ -40,11 +40,13 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     let name = name.to_segment_name()?;
     let options = SegmentOptions::new();
     for attempt in 0..ATTEMPTS {
-        let fd = object::open(name.path(), Access::ReadWrite).map_err(|e| attach::open_error("delete", &name, e))?;
+        let fd = object::open(name.path(), Access::ReadWrite)
+            .map_err(|e| attach::open_error("delete", &name, e))?;
         let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
             Ok((_, header)) => header.lifetime,
             Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => {
-                let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
+                let stat =
+                    object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
                 attach::check_owner("delete", &name, &stat, &options)?;
                 Lifetime::Persistent
             }
@@ -62,8 +64,13 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     }
     match object::stat_name(name.path()) {
         Err(Errno::NOENT) => Err(attach::open_error("delete", &name, Errno::NOENT)),
-        _ => Err(Error::new(ErrorKind::Busy, "delete", &name, "somebody else is removing it and does not finish")
-            .remedy("look for a stopped process that uses it")),
+        _ => Err(Error::new(
+            ErrorKind::Busy,
+            "delete",
+            &name,
+            "somebody else is removing it and does not finish",
+        )
+        .remedy("look for a stopped process that uses it")),
     }
 }
 
@@ -115,7 +122,7 @@ pub(super) enum Removal {
 }
 
 /// Removes the name if it still leads to this object. Nobody's attachment is asked about.
-pub(super) fn remove_object(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Removal, Errno> {
+pub(super) fn remove_object(name: &SegmentName, fd: BorrowedFd<'_>) -> std::result::Result<Removal, Errno> {
     if !locks::try_lock(fd, Mode::Exclusive, locks::GUARD)? {
         return Ok(Removal::Guarded);
     }
@@ -125,7 +132,7 @@ pub(super) fn remove_object(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Re
     result
 }
 
-fn unlink_if_same(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Removal, Errno> {
+fn unlink_if_same(name: &SegmentName, fd: BorrowedFd<'_>) -> std::result::Result<Removal, Errno> {
     let mine = object::stat(fd)?;
     match object::stat_name(name.path()) {
         Ok(named) if (named.device, named.inode) == (mine.device, mine.inode) => {
@@ -138,7 +145,7 @@ fn unlink_if_same(name: &SegmentName, fd: BorrowedFd<'_>) -> Result<Removal, Err
 }
 
 /// Tells whether an object with this lifetime is dead. `fd` must hold no lock itself.
-pub(super) fn is_dead(fd: BorrowedFd<'_>, lifetime: Lifetime) -> Result<bool, Errno> {
+pub(super) fn is_dead(fd: BorrowedFd<'_>, lifetime: Lifetime) -> std::result::Result<bool, Errno> {
     Ok(match lifetime {
         Lifetime::Persistent => false,
         Lifetime::LastDetach => !locks::is_held(fd, locks::ATTACH)?,
@@ -147,7 +154,7 @@ pub(super) fn is_dead(fd: BorrowedFd<'_>, lifetime: Lifetime) -> Result<bool, Er
 }
 
 /// Removes the name if a dead segment of this user has it; tells whether it did.
-pub(super) fn reap_name(name: &SegmentName) -> Result<bool, Errno> {
+pub(super) fn reap_name(name: &SegmentName) -> std::result::Result<bool, Errno> {
     let fd: OwnedFd = object::open(name.path(), Access::ReadWrite)?;
     let Ok((_, header)) = attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) else {
         return Ok(false);

@@ -105,7 +105,13 @@ mod tests {
     fn locks_exclude_other_descriptions_only() {
         let path = std::env::temp_dir().join(format!("shm-locks-{}", std::process::id()));
         let open = || {
-            std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).unwrap()
+            std::fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(&path)
+                .unwrap()
         };
         let (a, b) = (open(), open());
         assert!(try_lock(a.as_fd(), Mode::Shared, ATTACH_AND_LEASE).unwrap());

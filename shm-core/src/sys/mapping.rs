@@ -30,7 +30,12 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps `len` bytes of the object from its first byte on, at an address that is a multiple of `1 << align_log2`.
-    pub(crate) fn new(fd: BorrowedFd<'_>, len: usize, align_log2: u32, access: Access) -> Result<Mapping, Errno> {
+    pub(crate) fn new(
+        fd: BorrowedFd<'_>,
+        len: usize,
+        align_log2: u32,
+        access: Access,
+    ) -> Result<Mapping, Errno> {
         let errno = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::INVAL);
         let align = 1usize << align_log2;
         if align <= rustix::param::page_size() {
