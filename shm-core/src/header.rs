@@ -456,7 +456,7 @@ mod tests {
                 0,
                 0,
                 0,
-                0x0, // CRC-32 of bytes 0..184 and of the 64 bytes 0x55 behind the header
+                0xD84B_ECCE, // CRC-32 (checked with zlib) of bytes 0..184 and of the 64 bytes 0x55 behind the header
                 8192,
                 0,
                 0,
