@@ -137,6 +137,10 @@ impl Attachment {
 
     /// Current length in bytes, never above what is mapped, whatever a neighbour wrote there.
     pub(super) fn len_now(&self) -> usize {
+        if !self.header.growable() {
+            // Without a look at the mapping: its first touch is a page fault, which costs more than all of an attach.
+            return self.header.created_len as usize;
+        }
         let len = self.word(LENGTH_AT).load(Ordering::Acquire);
         len.clamp(self.header.created_len, self.header.reserved_max) as usize
     }
