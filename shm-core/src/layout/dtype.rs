@@ -423,8 +423,11 @@ fn write_record(f: &mut fmt::Formatter<'_>, record: &Record) -> fmt::Result {
 mod tests {
     use super::*;
 
-    /// Every row of the table in `FORMAT.md`, section 3.2: type, (code, bits, count, unit), item size, name.
-    fn table() -> Vec<(ElementType, (u8, u8, u32, u32), usize, &'static str)> {
+    /// Type, (code, bits, count, unit), item size, name.
+    type Row = (ElementType, (u8, u8, u32, u32), usize, &'static str);
+
+    /// Every row of the table in `FORMAT.md`, section 3.2.
+    fn table() -> Vec<Row> {
         use ElementType as E;
         let big = ByteOrder::Big;
         let little = ByteOrder::Little;

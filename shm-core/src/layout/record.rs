@@ -169,7 +169,7 @@ impl Record {
             if aligned {
                 let needed = field.element.alignment();
                 alignment = alignment.max(needed);
-                if field.offset % needed != 0 {
+                if !field.offset.is_multiple_of(needed) {
                     let (field, value) = (Some(field.name.clone()), field.offset);
                     return Err(LayoutError::Misaligned { field, value, alignment: needed });
                 }
@@ -178,7 +178,7 @@ impl Record {
                 depth = depth.max(inner.depth + 1);
             }
         }
-        if size % alignment != 0 {
+        if !size.is_multiple_of(alignment) {
             return Err(LayoutError::Misaligned { field: None, value: size, alignment });
         }
         limit("a nesting", depth, MAX_DEPTH)?;

@@ -6,7 +6,8 @@
 //! 2. the product of the extents that are not 0 and the item size is below 2^63 (an item size of 0 counts as 1 here, so that the
 //!    number of elements cannot overflow either);
 //! 3. with the dimensions of extent above 1 sorted by the absolute value of their strides, each stride is at least the span of
-//!    all dimensions before it; the span of none is the item size;
+//!    all dimensions before it; the span of none is the item size (of equal strides, which only elements without bytes may have,
+//!    the one with the smaller extent comes first);
 //! 4. no element lies before byte 0, and the last one ends below 2^63.
 //!
 //! From 3 follows by induction that no two elements overlap: one step along a dimension leaves everything behind that the
@@ -311,11 +312,8 @@ impl ArrayLayout {
     /// assert!(!packed.is_aligned_to(ElementType::F64.alignment()));
     /// # Ok::<(), shm_core::layout::LayoutError>(())
     /// ```
-    ///
-    /// # Panics
-    /// Panics if `alignment` is 0.
     pub fn is_aligned_to(&self, alignment: usize) -> bool {
-        let aligned = |offset: usize| offset % alignment == 0;
+        let aligned = |offset: usize| offset.is_multiple_of(alignment);
         self.is_empty()
             || aligned(self.origin)
                 && self.dims.iter().all(|(extent, stride)| extent < 2 || aligned(stride.unsigned_abs()))
