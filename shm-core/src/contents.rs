@@ -146,7 +146,7 @@ impl Contents {
         self.add(name, EntryKind::Primitive(code), len as u64, (align as u64).max(DEFAULT_ALIGN))
     }
 
-    /// Adds room for an arena; [`Arena::create_in`](crate::Arena::create_in) formats it.
+    /// Adds room for an arena.
     ///
     /// # Errors
     /// As [`array`](Contents::array).

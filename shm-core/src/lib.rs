@@ -6,8 +6,8 @@
 //! - [`SharedArray`]: an array that describes itself, with a name (`shm://name`, `file://path`) or without.
 //! - [`Segment`], [`SegmentOptions`]: the memory underneath: create, attach, grow, sync, lease.
 //! - [`delete`], [`list`], [`inspect`], [`reap`]: from outside, by name.
-//! - [`Arena`]: many small objects in one segment, safe against killed processes.
-//! - [`ElementType`], [`ArrayLayout`], [`Record`]: what elements are and where; [`Element`]: the Rust types that may be elements.
+//! - [`layout`]: what elements are and where each lies ([`ElementType`], [`ArrayLayout`], [`Record`]).
+//! - [`element`]: the Rust types that may be elements ([`Element`], [`record!`]).
 //! - [`Error`], [`ErrorKind`]: what was attempted, on what, why it failed and what to do.
 //!
 //! ```
@@ -31,7 +31,7 @@ compile_error!("shm-core supports 64-bit little-endian machines only (x86-64 and
 
 mod array;
 mod contents;
-mod element;
+pub mod element;
 mod error;
 mod header;
 pub mod layout;
