@@ -1,0 +1,241 @@
+//! The table of goals (`shm-bench/reach.json`) and the judgement of measured times by it.
+//!
+//! A goal compares our time with that of the plain alternative in the same run. `time` goals limit ours / alternative from above,
+//! `throughput` goals limit alternative / ours from below; a row without a reach only informs.
+
+use serde_json::{Map, Value};
+
+/// One operation: which benches belong together and what is to be reached.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Goal {
+    pub(crate) operation: String,
+    /// Criterion's id of our bench, `group/function`.
+    pub(crate) ours: String,
+    /// The id of the plain way to do the same.
+    pub(crate) alternative: String,
+    /// The id of the least that any way has to do.
+    pub(crate) floor: Option<String>,
+    pub(crate) measure: Measure,
+    pub(crate) reach: Option<f64>,
+}
+
+/// In which direction better lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    Time,
+    Throughput,
+}
+
+/// A goal with what was measured; times in nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) goal: Goal,
+    pub(crate) ours: Option<f64>,
+    pub(crate) alternative: Option<f64>,
+    pub(crate) floor: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) verdict: Verdict,
+}
+
+/// Whether the goal was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Met,
+    NotMet,
+    /// The row has no reach.
+    Informs,
+    /// Ours or the alternative was not measured in this run.
+    NotMeasured,
+}
+
+impl Verdict {
+    /// The word for the table.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::NotMet => "NOT MET",
+            Self::Informs => "-",
+            Self::NotMeasured => "not measured",
+        }
+    }
+}
+
+const KEYS: &[&str] = &["operation", "ours", "alternative", "floor", "measure", "reach", "note"];
+
+/// Reads the goals from the text of the file.
+///
+/// # Errors
+/// Which row is wrong, and what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<Vec<Goal>, String> {
+    let file: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let rows = file.as_array().ok_or("must be a list of rows")?;
+    rows.iter()
+        .enumerate()
+        .map(|(place, row)| {
+            let row = row.as_object().ok_or("it is no object".to_owned());
+            row.and_then(goal).map_err(|why| format!("row {}: {why}", place + 1))
+        })
+        .collect()
+}
+
+fn goal(row: &Map<String, Value>) -> Result<Goal, String> {
+    if let Some(key) = row.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return Err(format!("unknown key \"{key}\"; there are {}", KEYS.join(", ")));
+    }
+    let text = |key: &str| match row.get(key) {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+        Some(_) => Err(format!("\"{key}\" must be a text")),
+    };
+    let required = |key: &str| text(key)?.ok_or_else(|| format!("\"{key}\" is missing"));
+    let id = |key: &str, value: String| match value.split('/').collect::<Vec<_>>()[..] {
+        [group, function] if !group.is_empty() && !function.is_empty() => Ok(value),
+        _ => Err(format!("\"{key}\" must be a bench id, group/function, not \"{value}\"")),
+    };
+    let measure = match required("measure")?.as_str() {
+        "time" => Measure::Time,
+        "throughput" => Measure::Throughput,
+        other => return Err(format!("\"measure\" must be \"time\" or \"throughput\", not \"{other}\"")),
+    };
+    let reach = match row.get("reach") {
+        None => None,
+        Some(value) => Some(
+            value
+                .as_f64()
+                .filter(|reach| *reach > 0.0)
+                .ok_or("\"reach\" must be a number above 0".to_owned())?,
+        ),
+    };
+    Ok(Goal {
+        operation: required("operation")?,
+        ours: id("ours", required("ours")?)?,
+        alternative: id("alternative", required("alternative")?)?,
+        floor: text("floor")?.map(|floor| id("floor", floor)).transpose()?,
+        measure,
+        reach,
+    })
+}
+
+impl Goal {
+    /// All ids of the row.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        [&self.ours, &self.alternative].into_iter().chain(&self.floor).map(String::as_str)
+    }
+
+    /// Whether `text` occurs in the operation or in an id.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        self.operation.contains(text) || self.ids().any(|id| id.contains(text))
+    }
+
+    /// The reach for people: `<= 1.5`.
+    pub(crate) fn reach_text(&self) -> String {
+        match (self.reach, self.measure) {
+            (None, _) => "-".to_owned(),
+            (Some(reach), Measure::Time) => format!("<= {reach}"),
+            (Some(reach), Measure::Throughput) => format!(">= {reach}"),
+        }
+    }
+
+    /// Judges the times that `time` knows (nanoseconds by bench id).
+    pub(crate) fn judge(self, time: impl Fn(&str) -> Option<f64>) -> Row {
+        let ours = time(&self.ours);
+        let alternative = time(&self.alternative);
+        let floor = self.floor.as_deref().and_then(&time);
+        let ratio = ours.zip(alternative).map(|(ours, alternative)| match self.measure {
+            Measure::Time => ours / alternative,
+            Measure::Throughput => alternative / ours,
+        });
+        let verdict = match (ratio, self.reach) {
+            (None, _) => Verdict::NotMeasured,
+            (Some(_), None) => Verdict::Informs,
+            (Some(ratio), Some(reach)) => {
+                let met = match self.measure {
+                    Measure::Time => ratio <= reach,
+                    Measure::Throughput => ratio >= reach,
+                };
+                if met { Verdict::Met } else { Verdict::NotMet }
+            }
+        };
+        Row { goal: self, ours, alternative, floor, ratio, verdict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(measure: &str, reach: &str) -> Goal {
+        let text = format!(
+            r#"[{{"operation": "op", "ours": "g/ours", "alternative": "g/alternative", "floor": "g/floor",
+            "measure": "{measure}"{reach}, "note": "why"}}]"#
+        );
+        parse(&text).unwrap().remove(0)
+    }
+
+    fn times(ours: f64, alternative: f64) -> impl Fn(&str) -> Option<f64> {
+        move |id| match id {
+            "g/ours" => Some(ours),
+            "g/alternative" => Some(alternative),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_file_of_the_repository_is_good() {
+        let goals = parse(include_str!("../../shm-bench/reach.json")).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for goal in &goals {
+            assert!(seen.insert(&goal.operation), "twice: {}", goal.operation);
+        }
+        assert!(!goals.is_empty());
+    }
+
+    #[test]
+    fn time_is_limited_from_above() {
+        let verdict = |ours| one("time", r#", "reach": 1.5"#).judge(times(ours, 2.0)).verdict;
+        assert_eq!([verdict(2.9), verdict(3.0), verdict(3.1)], [Verdict::Met, Verdict::Met, Verdict::NotMet]);
+    }
+
+    #[test]
+    fn throughput_is_limited_from_below() {
+        let row = one("throughput", r#", "reach": 0.5"#).judge(times(4.0, 2.0));
+        assert_eq!((row.ratio, row.verdict), (Some(0.5), Verdict::Met));
+        let row = one("throughput", r#", "reach": 0.5"#).judge(times(4.1, 2.0));
+        assert_eq!(row.verdict, Verdict::NotMet);
+    }
+
+    #[test]
+    fn what_is_missing_is_not_met() {
+        let row = one("time", r#", "reach": 1.5"#).judge(|id| (id == "g/ours").then_some(1.0));
+        assert_eq!((row.ours, row.ratio, row.verdict), (Some(1.0), None, Verdict::NotMeasured));
+        let row = one("time", "").judge(times(1.0, 1.0));
+        assert_eq!((row.floor, row.verdict), (None, Verdict::Informs));
+        // A broken estimate must not pass for a good one.
+        let row = one("time", r#", "reach": 1.5"#).judge(times(f64::NAN, 1.0));
+        assert_eq!(row.verdict, Verdict::NotMet);
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named() {
+        let fault = |text: &str| parse(text).unwrap_err();
+        assert!(fault("{").contains("no JSON"));
+        assert!(fault("{}").contains("list of rows"));
+        assert!(fault("[1]").contains("row 1: it is no object"));
+        assert!(fault(r#"[{"measur": "time"}]"#).contains("unknown key \"measur\""));
+        assert!(fault(r#"[{"measure": "time"}]"#).contains("\"operation\" is missing"));
+        assert!(fault(r#"[{"measure": "size"}]"#).contains("not \"size\""));
+        let id = r#"[{"operation": "o", "ours": "ours", "alternative": "g/a", "measure": "time"}]"#;
+        assert!(fault(id).contains("group/function, not \"ours\""));
+        let reach =
+            r#"[{"operation": "o", "ours": "g/o", "alternative": "g/a", "measure": "time", "reach": "1"}]"#;
+        assert!(fault(reach).contains("number above 0"));
+    }
+
+    #[test]
+    fn text_matches_operation_and_ids() {
+        let goal = one("time", r#", "reach": 1.5"#);
+        assert!(goal.matches("op") && goal.matches("g/floor") && !goal.matches("other"));
+        assert_eq!(goal.reach_text(), "<= 1.5");
+        assert_eq!(one("throughput", r#", "reach": 0.95"#).reach_text(), ">= 0.95");
+    }
+}
