@@ -221,7 +221,12 @@ fn run_step(step: Step, out: &mut dyn Write) -> Line {
             if outcome.fault.is_some() {
                 counts.failed = counts.failed.max(1);
             }
-            Line { name, result, counts, time: outcome.time, remark: outcome.fault.unwrap_or_default() }
+            let remark = match outcome.fault {
+                Some(fault) => fault,
+                None if counts == Counts::default() => "no test ran".to_owned(),
+                None => String::new(),
+            };
+            Line { name, result, counts, time: outcome.time, remark }
         }
     }
 }
