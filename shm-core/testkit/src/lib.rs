@@ -1,1 +1,33 @@
-//! placeholder
+//! Helpers for the tests of this workspace: processes that are killed on purpose, and the tidying up afterwards.
+//!
+//! - [`KillTest`] kills a victim at every system call and every store of an operation and has the survivors
+//!   checked each time; [`kill_zone()`] and [`announce()`] are its markers inside the victim, [`Coverage`] says how
+//!   many of the points are tried and [`Report`] what was.
+//! - [`fork_child()`] runs a closure in a forked process; [`Child`] waits for it, signals it, and never leaves it
+//!   behind.
+//! - [`rerun()`] runs one test of the current test binary in a process of its own, unrelated by fork.
+//! - [`Watchdog`] ends a test process that hangs, with the test's name.
+//! - [`unique_name`], [`Cleanup`] and [`leftovers`] keep `/dev/shm` clean.
+//!
+//! It knows nothing of segments or locks, so that every crate of the workspace can use it. Linux only.
+
+mod child;
+mod coverage;
+mod kill;
+mod names;
+mod note;
+mod pin;
+mod rerun;
+mod say;
+mod trace;
+mod watch;
+mod watchdog;
+mod zone;
+
+pub use child::{Child, Status, fork_child};
+pub use coverage::{Coverage, Event, KillPoint, Report};
+pub use kill::KillTest;
+pub use names::{Cleanup, leftovers, unique_name};
+pub use rerun::{rerun, rerun_command};
+pub use watchdog::Watchdog;
+pub use zone::{announce, kill_zone};
