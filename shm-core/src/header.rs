@@ -257,7 +257,7 @@ impl Header {
         if !ALIGNMENT_LOG2.contains(&header.alignment_log2) {
             return corrupted(format!("its mapping alignment is 2^{}", header.alignment_log2));
         }
-        if header.data_offset < header.meta_len || header.data_offset % PAGE != 0 {
+        if header.data_offset < header.meta_len || !header.data_offset.is_multiple_of(PAGE) {
             return corrupted(format!("its data offset is {}", header.data_offset));
         }
         if header.created_len < header.data_offset {

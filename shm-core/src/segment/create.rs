@@ -144,12 +144,13 @@ pub(crate) fn create_or_attach(
 
 /// Fails if something living has the name; frees the name if what has it is dead.
 fn refuse_if_taken(name: &SegmentName) -> Result<()> {
-    match object::stat_name(name.path()) {
+    let stat = match object::stat_name(name.path()) {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(Error::system("create", name, "stat", errno)),
-        Ok(_) => {}
-    }
-    if remove::reap_name(name).unwrap_or(false) {
+        Ok(stat) => stat,
+    };
+    // Nothing but a regular file can be a dead segment, and opening a device may do things.
+    if stat.file_type == rustix::fs::FileType::RegularFile && remove::reap_name(name).unwrap_or(false) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::AlreadyExists, "create", name, "the name is taken")

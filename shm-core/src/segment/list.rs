@@ -61,7 +61,8 @@ pub struct SegmentInfo {
     pub attached: bool,
     /// Process that holds the exclusive lease, as far as it left its id.
     pub leased_by: Option<u32>,
-    /// Why a touch of its memory might fail although it exists; nothing if its pages are there for certain, memory limits aside.
+    /// Why a touch of its memory might fail with SIGBUS; nothing if its pages are there for certain (unless a writer truncates the file behind a name,
+    /// which nothing in this library does).
     pub not_guaranteed: Option<String>,
 }
 
