@@ -19,7 +19,7 @@ use crate::name::AsSegmentName;
 use crate::segment::{Segment, SegmentOptions};
 use crate::sys::Access;
 
-/// A handle of an array of `T` in shared memory, with a static ([`Ix1`](ndarray::Ix1), ...) or dynamic ([`IxDyn`]) number of dimensions.
+/// A handle of an array of `T` in shared memory, with a static ([`Ix1`](type@ndarray::Ix1), ...) or dynamic ([`IxDyn`](type@IxDyn)) number of dimensions.
 ///
 /// Elements are copied in and out with [`get`](SharedArray::get), [`set`](SharedArray::set), [`assign`](SharedArray::assign) and
 /// [`to_ndarray`](SharedArray::to_ndarray), whoever else is writing. `ndarray` views come from [`exclusive`](SharedArray::exclusive), which
