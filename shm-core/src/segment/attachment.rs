@@ -7,8 +7,9 @@
 #![allow(unsafe_code, reason = "the guard of the registry's lock is parked in a static across fork")]
 
 use std::cell::UnsafeCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -23,9 +24,10 @@ use crate::sys::mapping::Mapping;
 
 /// Device, inode and access mode.
 pub(super) type Key = (u64, u64, u8);
-type Registry = BTreeMap<Key, Weak<Attachment>>;
+/// A hash map, because it keeps its memory when it becomes empty; the hasher is one that a static can begin with.
+type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<DefaultHasher>>;
 
-static REGISTRY: Mutex<Registry> = Mutex::new(BTreeMap::new());
+static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
 
 /// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
 pub(super) fn registry() -> MutexGuard<'static, Registry> {
