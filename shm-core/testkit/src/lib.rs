@@ -16,7 +16,6 @@ mod coverage;
 mod kill;
 mod names;
 mod note;
-mod pin;
 mod rerun;
 mod say;
 mod trace;

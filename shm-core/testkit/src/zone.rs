@@ -60,9 +60,9 @@ pub fn kill_zone<T>(operation: impl FnOnce() -> T) -> T {
 /// Announce memory once it is mapped, before or inside the zone; announcing the same start again replaces the
 /// length (after growing, say), and memory that is unmapped is no longer watched. The bytes are never read in this
 /// process, so any address is safe to pass. Private memory may be announced too, such as the head of a thread's
-/// robust list, which the kernel reads when the thread dies. Keep ranges small: all of them are compared after
-/// every single instruction. Pages that were never touched become real by being watched. Without a tracer this
-/// does nothing.
+/// robust list, which the kernel reads when the thread dies. Keep ranges small and zones short: every instruction
+/// of the zone after the first announcement is a step of some tens of microseconds, after which all ranges are
+/// compared. Pages that were never touched become real by being watched. Without a tracer this does nothing.
 ///
 /// # Examples
 /// ```
