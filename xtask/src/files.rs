@@ -11,9 +11,6 @@ use crate::workspace::Workspace;
 /// Past this many lines a file surely holds a second idea.
 const MAX_LINES: usize = 800;
 
-/// A reason shorter than this says nothing.
-const MIN_REASON: usize = 15;
-
 /// Checks every Rust file of the repository.
 ///
 /// # Errors
@@ -31,7 +28,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String, Vec<String>> {
         match fs::read_to_string(path) {
             Ok(text) => {
                 faults.extend(judge(&text).into_iter().map(|fault| format!("{short}: {fault}")));
-                opened += usize::from(opening(&text).is_some());
+                opened += usize::from(!openings(&text).is_empty());
             }
             Err(error) => faults.push(format!("{short}: cannot be read: {error}")),
         }
@@ -70,36 +67,42 @@ fn judge(text: &str) -> Vec<String> {
     if lines > MAX_LINES {
         faults.push(format!("{lines} lines, {MAX_LINES} are the limit: look for a second idea"));
     }
-    if let Some(attribute) = opening(text) {
-        if !attribute.inner {
-            faults.push(
-                "opens unsafe code for an item: open it for the file, with `#![allow(...)]`".to_owned(),
-            );
+    for opening in openings(text) {
+        let Opening { line, inner, reason } = opening;
+        if !inner {
+            faults.push(format!(
+                "line {line} opens unsafe code for an item: open it for the file, at its head"
+            ));
         }
-        if attribute.reason.is_none_or(|reason| reason.trim().len() < MIN_REASON) {
-            faults.push(
-                "opens unsafe code without saying why: `#![allow(unsafe_code, reason = \"...\")]`".to_owned(),
-            );
+        if reason.is_none_or(|reason| reason.trim().is_empty()) {
+            faults.push(format!("line {line} opens unsafe code without saying why: add `reason = \"...\"`"));
         }
     }
     faults
 }
 
-/// The attribute by which a file opens unsafe code.
+/// An attribute that opens unsafe code.
 struct Opening<'a> {
+    line: usize,
     /// For the whole file (`#![...]`) or for one item.
     inner: bool,
     reason: Option<&'a str>,
 }
 
-/// Finds the first attribute that allows or expects `unsafe_code`; comments and strings are not attributes.
-fn opening(text: &str) -> Option<Opening<'_>> {
+/// Finds the attributes that allow or expect `unsafe_code`; comments and strings are not attributes. What follows a `macro_rules!`
+/// is left out: its items are for the crates that call the macro, where a file's attribute would not reach.
+fn openings(text: &str) -> Vec<Opening<'_>> {
+    let mut found = Vec::new();
     let mut start = 0;
-    for line in text.split_inclusive('\n') {
+    for (index, line) in text.split_inclusive('\n').enumerate() {
         let rest = text[start..].trim_start();
         start += line.len();
-        let inner = rest.starts_with("#![");
-        if !inner && !rest.starts_with("#[") {
+        let line = line.trim_start();
+        if line.starts_with("macro_rules!") {
+            break;
+        }
+        let inner = line.starts_with("#![");
+        if !inner && !line.starts_with("#[") {
             continue;
         }
         let body = rest.trim_start_matches(['#', '!', '[']);
@@ -115,10 +118,10 @@ fn opening(text: &str) -> Option<Opening<'_>> {
             _ => (lints.split(']').next().unwrap_or(lints), None),
         };
         if names.contains("unsafe_code") {
-            return Some(Opening { inner, reason });
+            found.push(Opening { line: index + 1, inner, reason });
         }
     }
-    None
+    found
 }
 
 #[cfg(test)]
@@ -146,18 +149,26 @@ mod tests {
         assert!(fault("fn f() {}\n").contains("must begin with"));
         assert!(fault(&format!("//! Long.\n{}", "\n".repeat(MAX_LINES))).contains("801 lines"));
         assert!(fault("//! A.\n#![allow(unsafe_code)]\n").contains("without saying why"));
-        assert!(fault("//! A.\n#![allow(unsafe_code, reason = \"x\")]\n").contains("without saying why"));
+        assert!(fault("//! A.\n#![allow(unsafe_code, reason = \" \")]\n").contains("without saying why"));
         // A reason that belongs to the next attribute does not count.
         let text =
             "//! A.\n#![allow(unsafe_code)]\n#![allow(dead_code, reason = \"used on one target only\")]\n";
         assert!(fault(text).contains("without saying why"));
         let text = "//! A.\n    #[allow(unsafe_code, reason = \"raw system calls\")]\nfn f() {}\n";
-        assert!(fault(text).contains("for an item"));
+        assert!(fault(text).contains("line 2 opens unsafe code for an item"));
+        let text = "//! A.\n#![allow(unsafe_code, reason = \"raw system calls\")]\n\n#[expect(unsafe_code)]\nfn f() {}\n";
+        assert!(fault(text).contains("line 4 opens unsafe code without saying why"));
+    }
+
+    #[test]
+    fn macros_open_for_their_callers() {
+        let text = "//! A.\nmacro_rules! m {\n    () => {\n        #[allow(unsafe_code)]\n    };\n}\n";
+        assert_eq!(judge(text), [""; 0]);
     }
 
     #[test]
     fn mentions_are_not_openings() {
-        assert!(opening("//! `#![allow(unsafe_code)]` is looked for.\n").is_none());
-        assert!(opening("//! A.\n#![allow(dead_code, reason = \"unsafe_code is elsewhere\")]\n").is_none());
+        assert!(openings("//! `#![allow(unsafe_code)]` is looked for.\n").is_empty());
+        assert!(openings("//! A.\n#![allow(dead_code, reason = \"unsafe_code is elsewhere\")]\n").is_empty());
     }
 }
