@@ -489,12 +489,15 @@ mod tests {
 
     #[test]
     fn every_other_code_is_refused() {
-        let known = |code, bits| table().iter().any(|row| (row.1.0, row.1.1) == (code, bits));
+        let known: Vec<_> = table().iter().map(|row| (row.1.0, row.1.1)).chain([(RECORD, 8)]).collect();
+        // Miri is slow: there only the widths that occur somewhere.
+        let widths: Vec<u8> = if cfg!(miri) { vec![0, 8, 16, 32, 64, 128] } else { (0..=u8::MAX).collect() };
         for code in 0..=u8::MAX {
-            for bits in 0..=u8::MAX {
+            for &bits in &widths {
                 let numbers = TypeCode { code, bits, count: 0, unit: 0 };
-                let swapped = (128..=133).contains(&code) && bits >= 16 && known(code - 128, bits);
-                if !known(code, bits) && !swapped && (code, bits) != (RECORD, 8) {
+                let swapped =
+                    (128..=133).contains(&code) && bits >= 16 && known.contains(&(code - 128, bits));
+                if !known.contains(&(code, bits)) && !swapped {
                     let expected = Err(LayoutError::UnknownElement { code, bits });
                     assert_eq!(ElementType::from_type_code(numbers, b""), expected);
                 }

@@ -337,12 +337,11 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "allocates and frees 65 536 fields twice, which takes minutes")]
     fn numbers_of_fields_and_bytes_are_limited() {
-        let many = |count: usize| (0..count).map(|i| byte(&i.to_string(), 0)).collect();
-        if !cfg!(miri) {
-            assert!(Record::new(1, false, many(MAX_FIELDS)).is_ok());
-        }
-        let found = Record::new(1, false, many(MAX_FIELDS + 1));
+        let many = (0..MAX_FIELDS).map(|i| byte(&i.to_string(), 0)).collect();
+        assert!(Record::new(1, false, many).is_ok());
+        let found = Record::new(1, false, vec![byte("x", 0); MAX_FIELDS + 1]);
         assert!(matches!(found, Err(LayoutError::RecordLimit { what: "a number of fields", .. })));
         let found = Record::new(1, false, vec![byte(&"x".repeat(MAX_DESCRIPTION), 0)]);
         assert!(matches!(found, Err(LayoutError::RecordLimit { what: "a description", .. })));
