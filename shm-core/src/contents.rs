@@ -430,7 +430,7 @@ mod tests {
     fn every_scrambled_byte_of_the_table_is_an_error_or_harmless() {
         // The checksum is not looked at here: this is what a hostile writer can reach.
         let (header, meta) = sample().encode(&plan(Some(1 << 20))).unwrap();
-        for at in HEADER_LEN..meta.len() {
+        for at in (HEADER_LEN..meta.len()).step_by(if cfg!(miri) { 29 } else { 1 }) {
             for value in [0, 1, 0x7F, 0x80, 0xFF] {
                 let mut broken = meta.clone();
                 broken[at] = value;

@@ -352,8 +352,9 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let (_, meta) = sample();
-        for at in 0..meta.len() {
-            for bit in 0..8 {
+        // Miri looks at fewer: it is after the accesses, not the bits.
+        for at in (0..meta.len()).step_by(if cfg!(miri) { 13 } else { 1 }) {
+            for bit in if cfg!(miri) { 3..4 } else { 0..8 } {
                 let mut broken = meta.clone();
                 broken[at] ^= 1 << bit;
                 // Only the two words that change are outside the checksum.

@@ -376,6 +376,15 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns a raw mutable view, through which whoever dereferences it answers for races, and for the mapping being writable.
     pub fn raw_view_mut(&self) -> RawArrayViewMut<T, D> {
+        if self.is_empty() {
+            // SAFETY: a view without elements may have any aligned pointer that is not null, and is never dereferenced.
+            return unsafe {
+                RawArrayViewMut::from_shape_ptr(
+                    self.dim.clone(),
+                    std::ptr::without_provenance_mut(align_of::<T>()),
+                )
+            };
+        }
         let mut strides = D::zeros(self.dim.ndim());
         let mut lowest = self.origin.cast::<T>();
         for ((to, stride), n) in strides.slice_mut().iter_mut().zip(&self.strides).zip(self.dim.slice()) {
