@@ -169,6 +169,7 @@ impl Class {
     }
 
     /// Every class, the smallest first.
+    #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..CLASSES as u8).map(Self)
     }
@@ -198,6 +199,7 @@ impl Class {
     }
 
     /// Block words that a slab of this class's group has room for.
+    #[cfg(test)]
     pub(super) fn words(self) -> u32 {
         self.blocks_at() / 8
     }
@@ -414,11 +416,7 @@ impl SlotWord {
     }
 
     pub(super) fn decode(word: u64) -> Self {
-        Self {
-            used: word & TOP != 0,
-            incarnation: (word >> 32) as u32 & INCARNATION_MASK,
-            pid: word as u32,
-        }
+        Self { used: word & TOP != 0, incarnation: (word >> 32) as u32 & INCARNATION_MASK, pid: word as u32 }
     }
 }
 

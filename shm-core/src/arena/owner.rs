@@ -9,19 +9,20 @@
 //! was therefore written before the look began; the rule about uncovered tails in `run.rs` rests on this. Owners that
 //! register or die later are taken for alive.
 
-use std::io;
+use rustix::io::Errno;
 
 use super::format::{Geometry, INCARNATION_MASK, OwnerId, SLOTS, SlotWord};
 use super::heap::Heap;
 
 /// Locks on owner slots, as the kernel keeps them for one open file description. No call waits.
+///
+/// Each registration has a description of its own: threads that share one cannot exclude each other with it, and
+/// `settle` would give away the lock of an owner that registered on the same description meanwhile.
 pub(super) trait SlotLocks {
     /// Takes the lock of a slot and says whether it got it; taking it twice is as good as once.
-    fn try_lock(&self, slot: u32) -> io::Result<bool>;
+    fn try_lock(&self, slot: u32) -> Result<bool, Errno>;
     /// Gives the lock of a slot back.
-    fn unlock(&self, slot: u32) -> io::Result<()>;
-    /// Whether somebody else holds the lock of a slot.
-    fn locked_elsewhere(&self, slot: u32) -> io::Result<bool>;
+    fn unlock(&self, slot: u32) -> Result<(), Errno>;
 }
 
 /// The owners that were dead when this list was made.
@@ -64,7 +65,7 @@ impl Heap {
     }
 
     /// Takes a slot: a vacant one if possible, else that of a dead owner. `None` if 1 024 owners live.
-    pub(super) fn register(&self, locks: &impl SlotLocks, pid: u32) -> io::Result<Option<OwnerId>> {
+    pub(super) fn register(&self, locks: &impl SlotLocks, pid: u32) -> Result<Option<OwnerId>, Errno> {
         for of_the_dead in [false, true] {
             for slot in 0..SLOTS {
                 if self.slot(slot).used != of_the_dead || !locks.try_lock(slot)? {
@@ -105,8 +106,16 @@ impl Heap {
         })
     }
 
+    /// Everybody who is registered, dead or alive.
+    pub(super) fn registered(&self) -> impl Iterator<Item = OwnerId> {
+        (0..SLOTS).filter_map(|slot| {
+            let word = self.slot(slot);
+            word.used.then(|| OwnerId::new(slot, word.incarnation))
+        })
+    }
+
     /// Lists everybody who is dead now, and locks the slots that they left in use.
-    pub(super) fn find_dead(&self, locks: &impl SlotLocks, me: OwnerId) -> io::Result<Dead> {
+    pub(super) fn find_dead(&self, locks: &impl SlotLocks, me: OwnerId) -> Result<Dead, Errno> {
         let mut dead = Dead { last: Vec::with_capacity(SLOTS as usize), locked: Vec::new(), only: None };
         for slot in 0..SLOTS {
             let mut word = self.slot(slot);

@@ -34,8 +34,8 @@ pub(super) struct Chunks {
     pub(super) free: u32,
     pub(super) slabs: u32,
     pub(super) runs: u32,
-    /// Longest row of adjacent free chunks.
-    pub(super) longest_free: u32,
+    /// Bytes of the largest piece that could be claimed: a row of free chunks or a free block in a slab.
+    pub(super) largest_free: u64,
 }
 
 impl Heap {
@@ -49,7 +49,9 @@ impl Heap {
             let seen = word.load();
             let mut step = 1;
             match ChunkWord::decode(seen) {
-                ChunkWord::Slab { class, epoch, .. } => self.free_blocks_of(chunk, class, epoch, dead, &mut freed),
+                ChunkWord::Slab { class, epoch, .. } => {
+                    self.free_blocks_of(chunk, class, epoch, dead, &mut freed)
+                }
                 ChunkWord::Head { count, holding } => {
                     step = count.clamp(1, chunks - chunk);
                     let place = Place::Run { chunk, count };
@@ -59,7 +61,8 @@ impl Heap {
                     }
                 }
                 ChunkWord::Tail { owner } if dead.contains(owner) => {
-                    if word.change(seen, ChunkWord::Free.encode()) {
+                    let was_there = word.change(seen, ChunkWord::Free.encode());
+                    if was_there {
                         self.hints.chunks_freed(chunk, chunk + 1);
                         freed.bytes += CHUNK;
                     }
@@ -82,7 +85,8 @@ impl Heap {
         for index in 0..class.blocks() {
             match BlockWord::decode(self.block_word(chunk, index).load()) {
                 BlockWord::Live { epoch: live, holding } if live == epoch && dead.contains(holding.owner) => {
-                    if self.free_block(Place::Block { chunk, index, class, epoch }, holding) {
+                    let was_there = self.free_block(Place::Block { chunk, index, class, epoch }, holding);
+                    if was_there {
                         freed.blocks += 1;
                         freed.bytes += u64::from(class.size());
                     }
@@ -96,7 +100,7 @@ impl Heap {
     /// have been true at any one instant.
     pub(super) fn walk(&self, mut visit: impl FnMut(Item)) -> Chunks {
         let mut counted = Chunks::default();
-        let mut free_row = 0;
+        let mut free_row = 0u32;
         let chunks = self.chunks();
         let mut chunk = 0;
         while chunk < chunks {
@@ -106,7 +110,7 @@ impl Heap {
             match decoded {
                 ChunkWord::Free => {
                     counted.free += 1;
-                    counted.longest_free = counted.longest_free.max(free_row);
+                    counted.largest_free = counted.largest_free.max(u64::from(free_row) * CHUNK);
                 }
                 ChunkWord::Slab { class, epoch, .. } => {
                     counted.slabs += 1;
@@ -114,6 +118,9 @@ impl Heap {
                         match BlockWord::decode(self.block_word(chunk, index).load()) {
                             BlockWord::Live { epoch: live, holding } if live == epoch => {
                                 visit(Item::Live(Place::Block { chunk, index, class, epoch }, holding));
+                            }
+                            BlockWord::Free { epoch: free } if free == epoch => {
+                                counted.largest_free = counted.largest_free.max(u64::from(class.size()));
                             }
                             _ => {}
                         }

@@ -75,9 +75,12 @@ impl Heap {
         }
         let preparing = ChunkWord::Preparing { class, epoch, owner: me };
         let slab = ChunkWord::Slab { class, epoch, full: false };
-        self.chunk_word(chunk)
-            .change(preparing.encode(), slab.encode())
-            .then_some(Place::Block { chunk, index: 0, class, epoch })
+        self.chunk_word(chunk).change(preparing.encode(), slab.encode()).then_some(Place::Block {
+            chunk,
+            index: 0,
+            class,
+            epoch,
+        })
     }
 
     fn search(&self, class: Class, from: u32, look: u32, me: OwnerId, ignore_full: bool) -> Option<Place> {
@@ -157,7 +160,8 @@ impl Heap {
         if (0..old.blocks()).any(|index| self.block_word(chunk, index).load() != free) {
             return None;
         }
-        let taken = (0..old.blocks()).take_while(|&i| self.block_word(chunk, i).change(free, mine)).count() as u32;
+        let taken =
+            (0..old.blocks()).take_while(|&i| self.block_word(chunk, i).change(free, mine)).count() as u32;
         if taken == old.blocks() {
             let preparing = ChunkWord::Preparing { class, epoch: epoch + 1, owner: me }.encode();
             for _ in 0..ATTEMPTS {

@@ -133,9 +133,10 @@ fn the_class_of_a_slab_does_change() {
     while fixture.other.claim(CHUNK).is_some() {}
     assert!(change(&fixture));
     let (live, _) = live(&fixture.victim.heap);
-    assert!(live.iter().any(|(_, capacity, holding)| {
-        *capacity == 32_640 && holding.owner == fixture.victim.me
-    }));
+    assert!(
+        live.iter()
+            .any(|(_, capacity, holding)| { *capacity == 32_640 && holding.owner == fixture.victim.me })
+    );
 }
 
 #[test]
@@ -182,7 +183,8 @@ fn a_stall_at_any_store_disturbs_nobody() {
     type Meanwhile = fn(&Process) -> bool;
     let meanwhile: [(&str, Meanwhile); 5] = [
         ("claims of all sizes", |p| {
-            let places: Vec<_> = [20_000, 5000, 30_000, CHUNK].iter().filter_map(|len| p.claim(*len)).collect();
+            let places: Vec<_> =
+                [20_000, 5000, 30_000, CHUNK].iter().filter_map(|len| p.claim(*len)).collect();
             places.iter().for_each(|place| p.fill(*place, 0x77));
             places.iter().all(|place| p.is_filled(*place, 0x77))
         }),
@@ -253,7 +255,8 @@ fn sample(stores: u64) -> Vec<u64> {
 
 /// The first store, the last, and one in between.
 fn some(stores: u64) -> Vec<u64> {
-    let mut at: Vec<_> = [0, stores / 2, stores.saturating_sub(1)].into_iter().filter(|at| *at < stores).collect();
+    let mut at: Vec<_> =
+        [0, stores / 2, stores.saturating_sub(1)].into_iter().filter(|at| *at < stores).collect();
     at.dedup();
     at
 }

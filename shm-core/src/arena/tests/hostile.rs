@@ -20,13 +20,20 @@ fn word() -> impl Strategy<Value = u64> {
         Just(0),
         (0u32..1 << 29, holding.clone())
             .prop_map(|(count, holding)| ChunkWord::Head { count, holding }.encode()),
-        (0u32..4, holding.clone())
-            .prop_map(|(count, holding)| ChunkWord::Head { count, holding }.encode()),
+        (0u32..4, holding.clone()).prop_map(|(count, holding)| ChunkWord::Head { count, holding }.encode()),
         owner.clone().prop_map(|owner| ChunkWord::Tail { owner }.encode()),
-        (class.clone(), epoch.clone(), any::<bool>())
-            .prop_map(|(class, epoch, full)| ChunkWord::Slab { class, epoch, full }.encode()),
-        (class, epoch.clone(), owner)
-            .prop_map(|(class, epoch, owner)| ChunkWord::Preparing { class, epoch, owner }.encode()),
+        (class.clone(), epoch.clone(), any::<bool>()).prop_map(|(class, epoch, full)| ChunkWord::Slab {
+            class,
+            epoch,
+            full
+        }
+        .encode()),
+        (class, epoch.clone(), owner).prop_map(|(class, epoch, owner)| ChunkWord::Preparing {
+            class,
+            epoch,
+            owner
+        }
+        .encode()),
         (epoch.clone(), holding).prop_map(|(epoch, holding)| BlockWord::Live { epoch, holding }.encode()),
         epoch.prop_map(|epoch| BlockWord::Free { epoch }.encode()),
     ]

@@ -12,10 +12,11 @@ mod threads;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
-use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
 
 use super::format::{CHUNK, Geometry, Holding, MIN_LEN, OwnerId};
 use super::heap::{Heap, Place};
@@ -79,21 +80,17 @@ struct Process {
 }
 
 impl SlotLocks for (&Memory, u32) {
-    fn try_lock(&self, slot: u32) -> io::Result<bool> {
+    fn try_lock(&self, slot: u32) -> Result<bool, Errno> {
         let mut locks = self.0.locks.lock().unwrap();
         Ok(*locks.entry(slot).or_insert(self.1) == self.1)
     }
 
-    fn unlock(&self, slot: u32) -> io::Result<()> {
+    fn unlock(&self, slot: u32) -> Result<(), Errno> {
         let mut locks = self.0.locks.lock().unwrap();
         if locks.get(&slot) == Some(&self.1) {
             locks.remove(&slot);
         }
         Ok(())
-    }
-
-    fn locked_elsewhere(&self, slot: u32) -> io::Result<bool> {
-        Ok(self.0.locks.lock().unwrap().get(&slot).is_some_and(|holder| *holder != self.1))
     }
 }
 
@@ -129,9 +126,8 @@ impl Process {
 
     fn adopt(&self, at: u64, from: OwnerId) -> Option<Place> {
         let (place, holding) = self.heap.locate(at)?;
-        (holding == Holding::parked(from)
-            && self.heap.reassign(place, holding, Holding::held(self.me)))
-        .then_some(place)
+        (holding == Holding::parked(from) && self.heap.reassign(place, holding, Holding::held(self.me)))
+            .then_some(place)
     }
 
     fn dead(&self) -> Dead {
@@ -220,7 +216,11 @@ fn a_fresh_arena_has_these_bytes() {
     ];
     assert_eq!(bytes(0, 64), header.concat());
     assert!(bytes(64, 4096 - 64).iter().all(|b| *b == 0));
-    assert_eq!(bytes(4096, 16), [[1, 0, 0, 0, 1, 0, 0, 0x80], [0; 8]].concat(), "slot 0: process 1, incarnation 1");
+    assert_eq!(
+        bytes(4096, 16),
+        [[1, 0, 0, 0, 1, 0, 0, 0x80], [0; 8]].concat(),
+        "slot 0: process 1, incarnation 1"
+    );
     assert!(bytes(12288, 4096).iter().all(|b| *b == 0), "chunks are free");
 
     let small = process.claim(200).unwrap();
@@ -232,7 +232,11 @@ fn a_fresh_arena_has_these_bytes() {
         [4, 0, 0, 0, 1, 8, 0, 0],
     ];
     assert_eq!(bytes(12288, 24), table.concat(), "slab of class 3, head of a parked run of 2, its tail");
-    assert_eq!(bytes(0x4000, 16), [[5, 0, 0, 0, 1, 8, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0]].concat(), "block words");
+    assert_eq!(
+        bytes(0x4000, 16),
+        [[5, 0, 0, 0, 1, 8, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        "block words"
+    );
     assert_eq!(process.heap.offset_of(small), 0x4000 + 2624);
     assert_eq!(process.heap.offset_of(run), 0x4000 + 0x10000);
 }

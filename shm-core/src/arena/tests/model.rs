@@ -132,7 +132,8 @@ impl World {
                 assert_eq!(freed.blocks, (before - self.known.len()) as u64);
             }
         }
-        let expected: Vec<_> = self.known.iter().map(|(at, k)| (*at, k.place.capacity(), k.holding)).collect();
+        let expected: Vec<_> =
+            self.known.iter().map(|(at, k)| (*at, k.place.capacity(), k.holding)).collect();
         assert_eq!(live(&self.processes[0].heap), (expected, 0));
     }
 }

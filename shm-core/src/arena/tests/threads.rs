@@ -76,7 +76,8 @@ fn the_dead_are_reclaimed_under_way() {
                 let mut numbers = Numbers(seed);
                 for _ in 0..rounds {
                     let process = Process::new(memory);
-                    let mine: Vec<_> = (0..6).filter_map(|_| process.claim(numbers.below(3 * CHUNK))).collect();
+                    let mine: Vec<_> =
+                        (0..6).filter_map(|_| process.claim(numbers.below(3 * CHUNK))).collect();
                     mine.iter().for_each(|place| process.fill(*place, seed as u8));
                     process.reclaim();
                     assert!(mine.iter().all(|place| process.is_filled(*place, seed as u8)));
