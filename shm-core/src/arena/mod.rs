@@ -436,7 +436,9 @@ impl Arena {
     fn grow_for(&self, len: u64) -> Result<bool> {
         let geometry = &self.heap.geometry;
         let chunks = u64::from(self.heap.chunks());
-        let needed = chunks.saturating_add(len.div_ceil(CHUNK).max(1));
+        // A run may begin with the free chunks that are the last ones now.
+        let kept = chunks - u64::from(self.heap.free_at_end());
+        let needed = kept.saturating_add(len.div_ceil(CHUNK)).max(chunks + 1);
         if !self.segment.entries()[self.entry].grows() || needed > u64::from(geometry.max_chunks) {
             return Ok(false);
         }

@@ -68,6 +68,12 @@ impl Heap {
         true
     }
 
+    /// Free chunks behind the last one in use.
+    pub(super) fn free_at_end(&self) -> u32 {
+        let free = |chunk: &u32| self.chunk_word(*chunk).load() == ChunkWord::Free.encode();
+        (0..self.chunks()).rev().take_while(free).count() as u32
+    }
+
     fn search_run(&self, below: u32, count: u32, me: OwnerId) -> Found {
         let mut found = Found::Nothing;
         let mut highest_free = None;

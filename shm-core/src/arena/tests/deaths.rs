@@ -27,6 +27,9 @@ struct Fixture {
 
 const CHUNKS: u64 = 12;
 
+/// Says whether it got what it wanted.
+type Operation = fn(&Fixture) -> bool;
+
 impl Fixture {
     fn new() -> Self {
         let memory = Memory::with_chunks(CHUNKS);
@@ -46,8 +49,8 @@ impl Fixture {
         Self { victim, other, block, run, given_run, kept, others }
     }
 
-    /// Everything that the victim may do; `true` if it got what it wanted.
-    fn operations() -> Vec<(&'static str, fn(&Self) -> bool)> {
+    /// Everything that the victim may do.
+    fn operations() -> Vec<(&'static str, Operation)> {
         vec![
             ("claim a block in a slab", |f| f.victim.claim(20_000).is_some()),
             ("claim a block in a new slab", |f| f.victim.claim(5000).is_some()),
@@ -107,10 +110,10 @@ impl Fixture {
 }
 
 /// Lets `operation` run until its store number `at` and ends it there; says whether it came so far.
-fn die_at(at: u64, operation: impl FnOnce()) -> bool {
+fn die_at<R>(at: u64, operation: impl FnOnce() -> R) -> bool {
     let killed = || resume_unwind(Box::new("killed"));
     match catch_unwind(AssertUnwindSafe(|| step::visit_at(at, killed, operation))) {
-        Ok(((), visited)) => visited,
+        Ok((_, visited)) => visited,
         Err(_) => true,
     }
 }
@@ -146,7 +149,7 @@ fn a_death_at_any_store_leaks_only_the_own_blocks() {
         let stores = step::count(|| operation(&Fixture::new())) - step::count(Fixture::new);
         for at in sample(stores) {
             let fixture = Fixture::new();
-            assert!(die_at(at, || drop(operation(&fixture))), "{name} has {stores} stores");
+            assert!(die_at(at, || operation(&fixture)), "{name} has {stores} stores");
             fixture.victim.die();
             fixture.check_after_death(&Process::new(&fixture.victim.memory), &format!("{name}, store {at}"));
             deaths += 1;
@@ -162,10 +165,10 @@ fn a_reclaimer_may_die_too() {
         for at in some(stores) {
             for second in 0.. {
                 let fixture = Fixture::new();
-                die_at(at, || drop(operation(&fixture)));
+                die_at(at, || operation(&fixture));
                 fixture.victim.die();
                 let reclaimer = Process::new(&fixture.victim.memory);
-                let died = die_at(second, || drop(reclaimer.reclaim()));
+                let died = die_at(second, || reclaimer.reclaim());
                 reclaimer.die();
                 let heir = Process::new(&fixture.victim.memory);
                 fixture.check_after_death(&heir, &format!("{name}, store {at}, reclaim {second}"));
