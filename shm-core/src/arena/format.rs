@@ -334,6 +334,7 @@ const TAIL: u64 = 4;
 const BLOCK: u64 = 5;
 
 impl ChunkWord {
+    #[inline]
     pub(super) fn encode(self) -> u64 {
         let class_and_epoch =
             |class: Class, epoch: u32| u64::from(class.0) << 3 | u64::from(epoch) << EPOCH_SHIFT;
@@ -351,20 +352,24 @@ impl ChunkWord {
         }
     }
 
+    #[inline]
     pub(super) fn decode(word: u64) -> Self {
-        let class = Class::from_bits(word >> 3 & 0b1_1111);
-        let decoded = match (word & KIND_MASK, class, Holding::from_bits(word)) {
-            (FREE, ..) => Self::Free,
-            (PREPARING, Some(class), Some(Holding { owner, .. })) => {
-                Self::Preparing { class, epoch: epoch_of(word), owner }
-            }
-            (SLAB, Some(class), _) => Self::Slab { class, epoch: epoch_of(word), full: word & TOP != 0 },
-            (HEAD, _, Some(holding)) => Self::Head { count: (word >> 3 & COUNT_MASK) as u32, holding },
-            (TAIL, _, Some(Holding { owner, .. })) => Self::Tail { owner },
-            _ => Self::Invalid,
+        let class = || Class::from_bits(word >> 3 & 0b1_1111);
+        let holding = || Holding::from_bits(word);
+        let decoded = match word & KIND_MASK {
+            FREE => Some(Self::Free),
+            PREPARING => class().zip(holding()).map(|(class, Holding { owner, .. })| Self::Preparing {
+                class,
+                epoch: epoch_of(word),
+                owner,
+            }),
+            SLAB => class().map(|class| Self::Slab { class, epoch: epoch_of(word), full: word & TOP != 0 }),
+            HEAD => holding().map(|holding| Self::Head { count: (word >> 3 & COUNT_MASK) as u32, holding }),
+            TAIL => holding().map(|Holding { owner, .. }| Self::Tail { owner }),
+            _ => None,
         };
         // Bits that the kind does not use must be zero: then there is one word for each meaning.
-        if decoded.encode() == word { decoded } else { Self::Invalid }
+        decoded.filter(|decoded| decoded.encode() == word).unwrap_or(Self::Invalid)
     }
 }
 
@@ -380,6 +385,7 @@ pub(super) enum BlockWord {
 }
 
 impl BlockWord {
+    #[inline]
     pub(super) fn encode(self) -> u64 {
         match self {
             Self::Free { epoch } => BLOCK | u64::from(epoch) << EPOCH_SHIFT,
@@ -411,6 +417,7 @@ pub(super) struct SlotWord {
 }
 
 impl SlotWord {
+    #[inline]
     pub(super) fn encode(self) -> u64 {
         u64::from(self.pid) | u64::from(self.incarnation) << 32 | if self.used { TOP } else { 0 }
     }

@@ -320,9 +320,10 @@ impl Arena {
     pub fn reclaim(&self) -> Result<Reclaimed> {
         let registration = self.registration("reclaim in")?;
         let locks = registration.locks(self.entry);
-        self.refresh();
         let dead = self.heap.find_dead(&locks, registration.owner);
         let dead = dead.map_err(|errno| self.lock_error("reclaim in", errno))?;
+        // Not before: the dead may have grown the segment.
+        self.refresh();
         let freed = self.heap.free_all_of(&dead, registration.owner);
         self.heap.settle(dead, &locks, true);
         Ok(freed)
