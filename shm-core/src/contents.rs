@@ -151,7 +151,7 @@ impl Contents {
     /// # Errors
     /// As [`array`](Contents::array).
     pub fn arena(self, name: &str, len: usize) -> Result<Contents> {
-        self.add(name, EntryKind::Arena, len as u64, 65536)
+        self.add(name, EntryKind::Arena, len as u64, 4096)
     }
 
     /// Adds plain bytes, zero-filled.

@@ -6,6 +6,7 @@
 //! - [`SharedArray`]: an array that describes itself, with a name (`shm://name`, `file://path`) or without.
 //! - [`Segment`], [`SegmentOptions`]: the memory underneath: create, attach, grow, sync, lease.
 //! - [`delete`], [`list`], [`inspect`], [`reap`]: from outside, by name.
+//! - [`Arena`]: many small objects in one segment, safe against killed processes.
 //! - [`layout`]: what elements are and where each lies ([`ElementType`], [`ArrayLayout`], [`Record`]).
 //! - [`element`]: the Rust types that may be elements ([`Element`], [`record!`]).
 //! - [`Error`], [`ErrorKind`]: what was attempted, on what, why it failed and what to do.
@@ -29,6 +30,7 @@ compile_error!(
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("shm-core supports 64-bit little-endian machines only (x86-64 and aarch64)");
 
+mod arena;
 mod array;
 mod contents;
 pub mod element;
@@ -40,6 +42,7 @@ mod process;
 mod segment;
 mod sys;
 
+pub use arena::{Arena, Block, OwnerId, OwnerUsage, Reclaimed, Usage};
 pub use array::*;
 pub use contents::{Contents, Entry, EntryKind};
 pub use element::Element;
