@@ -21,7 +21,10 @@ trait Lock {
 impl Lock for Mutex<u64> {
     #[inline(always)]
     fn count(&self) {
-        match self.lock() { Ok(mut g) => *g += 1, Err(_) => panic!() }
+        match self.lock() {
+            Ok(mut g) => *g += 1,
+            Err(_) => panic!(),
+        }
     }
 
     fn total(&self) -> u64 {
@@ -158,9 +161,14 @@ fn row(name: &str, lock: &impl Lock, processes: usize) {
 }
 
 fn main() {
-    if std::env::args().any(|a| a=="alone") {
+    if std::env::args().any(|a| a == "alone") {
         for _ in 0..3 {
-        println!("{} {} {}", alone(&Mutex::anonymous(0u64).unwrap()), alone(&Pthread::new(false)), alone(&Pthread::new(true)));
+            println!(
+                "{} {} {}",
+                alone(&Mutex::anonymous(0u64).unwrap()),
+                alone(&Pthread::new(false)),
+                alone(&Pthread::new(true))
+            );
         }
         return;
     }

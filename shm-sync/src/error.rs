@@ -65,23 +65,35 @@ impl ErrorKind {
     fn explanation(self) -> &'static str {
         match self {
             Self::Busy => "it is held by somebody else; wait with `lock` or try again later",
-            Self::TimedOut => "it was not free before the deadline; its holder may be slow, stopped or waiting itself",
+            Self::TimedOut => {
+                "it was not free before the deadline; its holder may be slow, stopped or waiting itself"
+            }
             Self::Interrupted => "a signal arrived while waiting; call again to go on waiting",
             Self::Deadlock => "this thread already holds it; release the first guard before locking again",
             Self::OwnerDied => {
                 "its last holder died and the value was not recovered, so it is poisoned now; handle `LockError::OwnerDied`, \
                  or open it with `repair`"
             }
-            Self::Poisoned => "the value was given up after a holder's death; check the value and open it with `repair`",
-            Self::TooManyLocks => "this thread holds too many locks for the kernel to clean up after; release some first",
+            Self::Poisoned => {
+                "the value was given up after a holder's death; check the value and open it with `repair`"
+            }
+            Self::TooManyLocks => {
+                "this thread holds too many locks for the kernel to clean up after; release some first"
+            }
             Self::Unsupported => {
                 "the robust futex list is not available here (it needs Linux with glibc, and a sandbox that permits \
                  get_robust_list and futex)"
             }
             Self::Misaligned => "a primitive needs an address that is a multiple of 64",
-            Self::Mismatch => "the bytes there are not this primitive; attach with the type that it was made with",
-            Self::Corrupt => "its bytes are damaged; somebody wrote over them, so do not trust the value either",
-            Self::NotShared => "the mapping is read-only or private, where a lock excludes nobody; attach it writable and shared",
+            Self::Mismatch => {
+                "the bytes there are not this primitive; attach with the type that it was made with"
+            }
+            Self::Corrupt => {
+                "its bytes are damaged; somebody wrote over them, so do not trust the value either"
+            }
+            Self::NotShared => {
+                "the mapping is read-only or private, where a lock excludes nobody; attach it writable and shared"
+            }
             Self::InUse => "there is a primitive already; attach to it instead",
             Self::Segment => "the segment it lives in could not be used",
         }

@@ -272,7 +272,9 @@ impl<T: Pod + Send> fmt::Debug for LockError<'_, T> {
 impl<T: Pod + Send> fmt::Display for LockError<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OwnerDied(_) => f.write_str("the mutex is locked, but its last holder died and the value may be half-written"),
+            Self::OwnerDied(_) => {
+                f.write_str("the mutex is locked, but its last holder died and the value may be half-written")
+            }
             Self::Failed(error) => error.fmt(f),
         }
     }

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "records live in pages that the kernel wipes in forked children, outside Rust's allocator")]
+#![allow(
+    unsafe_code,
+    reason = "records live in pages that the kernel wipes in forked children, outside Rust's allocator"
+)]
 //! All records of this process's threads: handing them out, and asking whether any thread holds a lock in a range of memory.
 //!
 //! The registry is a singly linked list that only grows: a record is never unmapped, because the kernel walks through it when its thread

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "the robust list is a C list inside the C library's thread descriptor and in shared pages")]
+#![allow(
+    unsafe_code,
+    reason = "the robust list is a C list inside the C library's thread descriptor and in shared pages"
+)]
 //! The robust futex list of the calling thread: what tells the kernel which locks to release when the thread dies.
 //!
 //! Sources: `Documentation/locking/robust-futexes.rst` and `robust-futex-ABI.rst` of the kernel, get_robust_list(2), and the layout of
@@ -224,7 +227,8 @@ impl Me {
     fn unlink_older(self, link: &Link, len: usize) {
         let record = self.record();
         // Without `bottom`, which is at index 0, and the newest, which is at `len`.
-        let Some(index) = (1..len).rev().find(|&index| record.held[index].load(Relaxed) == link.as_ptr()) else {
+        let Some(index) = (1..len).rev().find(|&index| record.held[index].load(Relaxed) == link.as_ptr())
+        else {
             return;
         };
         let (below, above) = (record.held[index - 1].load(Relaxed), record.held[index + 1].load(Relaxed));
@@ -307,7 +311,9 @@ fn register() -> Result<Me, Error> {
     let head = robust_list()?;
     // A forked child finds the record that its thread had in the parent wiped, and takes it again if it can.
     let record = registry::claim(ME.get().map(|me| me.record)).map_err(|error| {
-        unsupported().detail("no memory that is wiped in forked children (Linux 4.14 or newer)").caused_by(error)
+        unsupported()
+            .detail("no memory that is wiped in forked children (Linux 4.14 or newer)")
+            .caused_by(error)
     })?;
     let me = Me { record, stamp: NEXT_GENERATION.fetch_add(1, Relaxed) };
     let record = me.record();
@@ -355,7 +361,9 @@ fn robust_list() -> Result<*mut Head, Error> {
     // SAFETY: the kernel's answer for this thread is what its C library registered: a `robust_list_head`, valid while the thread lives.
     let offset = unsafe { &*head }.futex_offset.load(Relaxed);
     if offset != FUTEX_OFFSET {
-        return Err(unsupported().detail(format!("the list's futex offset is {offset}, not glibc's {FUTEX_OFFSET}")));
+        return Err(
+            unsupported().detail(format!("the list's futex offset is {offset}, not glibc's {FUTEX_OFFSET}"))
+        );
     }
     Ok(head)
 }

@@ -164,6 +164,23 @@ impl Word {
         }
     }
 
+    /// The part of `acquire` up to the end of its first sleep. Does not sleep if the word is free or its own.
+    #[cfg(loom)]
+    pub(crate) fn sleep_once(&self, tid: u32) {
+        let mut seen = self.0.load(Relaxed);
+        while let Some(owner) = owner(seen)
+            && owner != tid
+        {
+            match self.0.compare_exchange(seen, seen | WAITERS, Relaxed, Relaxed) {
+                Ok(_) => {
+                    futex::wait(&self.0, seen | WAITERS, Deadline::after(RECHECK));
+                    return;
+                }
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+
     /// What the kernel does with this word for a thread that dies holding it, or with a lock call on it unfinished
     /// (`handle_futex_death` in kernel/futex/core.c).
     #[cfg(loom)]
