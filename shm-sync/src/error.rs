@@ -18,7 +18,9 @@ use std::fmt;
 /// assert!(error.to_string().contains("already holds"));
 /// # Ok::<(), shm_sync::Error>(())
 /// ```
-pub struct Error {
+pub struct Error(Box<Repr>);
+
+struct Repr {
     operation: &'static str,
     kind: ErrorKind,
     name: Option<Box<str>>,
@@ -103,24 +105,24 @@ impl ErrorKind {
 impl Error {
     /// An error of `kind` while doing `operation` ("lock", "attach to", ...).
     pub(crate) fn new(operation: &'static str, kind: ErrorKind) -> Self {
-        Self { operation, kind, name: None, detail: None, source: None }
+        Self(Box::new(Repr { operation, kind, name: None, detail: None, source: None }))
     }
 
     /// Names the object.
     pub(crate) fn on(mut self, name: Option<&str>) -> Self {
-        self.name = name.map(Box::from);
+        self.0.name = name.map(Box::from);
         self
     }
 
     /// Adds what is particular to this case.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into().into_boxed_str());
+        self.0.detail = Some(detail.into().into_boxed_str());
         self
     }
 
     /// Adds the error below this one.
     pub(crate) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.0.source = Some(Box::new(source));
         self
     }
 
@@ -134,26 +136,26 @@ impl Error {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The name of the object, if it has one.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.0.name.as_deref()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "cannot {} {name:?}: ", self.operation)?,
-            None => write!(f, "cannot {}: ", self.operation)?,
+        match &self.0.name {
+            Some(name) => write!(f, "cannot {} {name:?}: ", self.0.operation)?,
+            None => write!(f, "cannot {}: ", self.0.operation)?,
         }
-        if let Some(detail) = &self.detail {
+        if let Some(detail) = &self.0.detail {
             write!(f, "{detail}: ")?;
         }
-        f.write_str(self.kind.explanation())?;
-        match &self.source {
+        f.write_str(self.0.kind.explanation())?;
+        match &self.0.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
         }
@@ -162,13 +164,13 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {self}", self.kind)
+        write!(f, "{:?}: {self}", self.0.kind)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 

@@ -9,9 +9,12 @@ use crate::mutex::Mutex;
 use crate::robust::Me;
 use bytemuck::Pod;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 /// The lock is held and the value can be used; dropping this gives the lock up.
+///
+/// The guard stays in the thread that locked, references to it included; the value that it lends may be shared with other threads.
 ///
 /// If the thread began to panic while it held the guard, the next locker is told that the owner died. In a forked child an inherited
 /// guard is void: dropping it does nothing, and reaching for the value panics.
@@ -33,23 +36,38 @@ use core::ops::{Deref, DerefMut};
 #[must_use = "dropping the guard gives the lock up at once"]
 pub struct MutexGuard<'a, T: Pod + Send> {
     mutex: &'a Mutex<T>,
-    /// Noted: whether the thread was unwinding already when it locked. Then its panic says nothing about this value.
-    me: Me,
+    /// The generation of the thread's registration, and `UNWINDING`. (A guard is two words, so that it travels in registers.)
+    stamp: u64,
+    /// The guard stays in its thread.
+    stays: PhantomData<*const ()>,
 }
 
-// SAFETY: sharing a guard gives `&T` and nothing else (`drop` needs the guard itself, which stays in its thread).
-unsafe impl<T: Pod + Send + Sync> Sync for MutexGuard<'_, T> {}
+/// The thread was unwinding already when it locked: its panic says nothing about this value.
+const UNWINDING: u64 = 1 << 63;
 
 impl<'a, T: Pod + Send> MutexGuard<'a, T> {
     /// The guard of a lock that the calling thread has just taken as `me`.
     #[inline(always)]
     pub(crate) fn new(mutex: &'a Mutex<T>, me: Me) -> Self {
-        Self { mutex, me: me.with_note(std::thread::panicking()) }
+        let unwinding = if std::thread::panicking() { UNWINDING } else { 0 };
+        Self { mutex, stamp: me.generation() | unwinding, stays: PhantomData }
+    }
+
+    /// The thread that locked, unless this is a forked child of its process.
+    #[inline(always)]
+    fn me(&self) -> Option<Me> {
+        Me::of(self.stamp & !UNWINDING)
+    }
+
+    /// Whether the thread began to panic while it had the guard.
+    #[inline(always)]
+    fn is_unwinding(&self) -> bool {
+        std::thread::panicking() && self.stamp & UNWINDING == 0
     }
 
     #[inline(always)]
     fn assert_valid(&self) {
-        if !self.me.is_registered() {
+        if self.me().is_none() {
             void();
         }
     }
@@ -92,13 +110,11 @@ impl<T: Pod + Send> DerefMut for MutexGuard<'_, T> {
 impl<T: Pod + Send> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.me.is_registered() {
-            return;
-        }
-        if std::thread::panicking() && !self.me.note() {
-            self.mutex.raw().unlock_as_dead(self.me);
+        let Some(me) = self.me() else { return };
+        if self.is_unwinding() {
+            self.mutex.raw().unlock_as_dead(me);
         } else {
-            self.mutex.raw().unlock(self.me);
+            self.mutex.raw().unlock(me);
         }
     }
 }
@@ -178,8 +194,8 @@ impl<T: Pod + Send> DerefMut for RecoveryGuard<'_, T> {
 impl<T: Pod + Send> Drop for RecoveryGuard<'_, T> {
     fn drop(&mut self) {
         if let Some(guard) = &self.guard
-            && guard.me.is_registered()
-            && (guard.me.note() || !std::thread::panicking())
+            && guard.me().is_some()
+            && !guard.is_unwinding()
         {
             guard.mutex.raw().set_poisoned(true);
         }

@@ -12,12 +12,20 @@ use crate::futex::Deadline;
 use crate::guard::{LockError, MutexGuard, RecoveryGuard};
 use crate::placement::Placement;
 use crate::raw_mutex::{Locked, RawMutex, Wait};
+use crate::robust::Me;
 use crate::word::{Acquired, Patience};
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
+
+/// Why a lock call did not simply get the lock.
+enum Trouble {
+    /// It has the lock, and the news.
+    OwnerDied(Me),
+    Failed(Error),
+}
 
 /// A robust mutex that owns a value in shared pages, between threads and processes alike.
 ///
@@ -189,7 +197,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.lock_with(Wait::For(Patience::default()))
+        self.lock_with(|| Wait::For(Patience::default()))
     }
 
     /// Takes the lock if that is possible at once.
@@ -210,7 +218,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.lock_with(Wait::Not)
+        self.lock_with(|| Wait::Not)
     }
 
     /// Takes the lock, waiting for it for `timeout` at most. A timeout of zero still takes a free lock.
@@ -228,7 +236,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         let deadline = Some(Deadline::after(timeout));
-        self.lock_with(Wait::For(Patience { deadline, interruptible: false }))
+        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
     }
 
     /// Takes the lock, waiting for it until `deadline` at most. A deadline that has passed still takes a free lock.
@@ -246,7 +254,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     pub fn lock_until(&self, deadline: Instant) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         let deadline = Some(Deadline::at(deadline));
-        self.lock_with(Wait::For(Patience { deadline, interruptible: false }))
+        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
     }
 
     /// Takes the lock, waiting until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -275,7 +283,7 @@ impl<T: Pod + Send> Mutex<T> {
         deadline: Option<Instant>,
     ) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
         let deadline = deadline.map(Deadline::at);
-        self.lock_with(Wait::For(Patience { deadline, interruptible: true }))
+        self.lock_with(|| Wait::For(Patience { deadline, interruptible: true }))
     }
 
     /// Takes the lock in whatever state the value is, to mend it: the way back from [`ErrorKind::Poisoned`].
@@ -306,24 +314,39 @@ impl<T: Pod + Send> Mutex<T> {
         }
     }
 
+    // What is not inlined here returns in registers: a result that goes through memory has to wait for the atomic operations before it,
+    // which costs as much as one of them.
     #[inline(always)]
-    fn lock_with(&self, wait: Wait) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        match self.raw().lock_free(Self::IDENTITY) {
-            Some(me) => Ok(MutexGuard::new(self, me)),
-            None => self.lock_slowly(wait),
-        }
+    fn lock_with(&self, wait: impl FnOnce() -> Wait) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
+        let me = match self.raw().lock_free(Self::IDENTITY) {
+            Some(me) => me,
+            None => match self.lock_slowly(wait()) {
+                Ok(me) => me,
+                Err(trouble) => {
+                    return Err(match *trouble {
+                        Trouble::OwnerDied(me) => {
+                            LockError::OwnerDied(RecoveryGuard::new(MutexGuard::new(self, me)))
+                        }
+                        Trouble::Failed(error) => LockError::Failed(error),
+                    });
+                }
+            },
+        };
+        Ok(MutexGuard::new(self, me))
     }
 
     #[cold]
     #[inline(never)]
-    fn lock_slowly(&self, wait: Wait) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let failed = |error| LockError::Failed(self.named(error));
+    fn lock_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
+        let failed = |error| Box::new(Trouble::Failed(self.named(error)));
         let Locked { me, acquired } = self.raw().lock(wait).map_err(failed)?;
-        let guard = MutexGuard::new(self, me);
         match (self.raw().check(Self::IDENTITY), acquired) {
-            (Ok(()), Acquired::Clean) => Ok(guard),
-            (Ok(()), Acquired::OwnerDied) => Err(LockError::OwnerDied(RecoveryGuard::new(guard))),
-            (Err(kind), _) => Err(failed(Error::new("lock", kind))),
+            (Ok(()), Acquired::Clean) => Ok(me),
+            (Ok(()), Acquired::OwnerDied) => Err(Box::new(Trouble::OwnerDied(me))),
+            (Err(kind), _) => {
+                self.raw().unlock(me);
+                Err(failed(Error::new("lock", kind)))
+            }
         }
     }
 

@@ -90,12 +90,12 @@ pub(crate) struct Record {
     /// Different for every registration in this process and its ancestors; 0 when not registered.
     generation: AtomicU64,
     head: AtomicPtr<Head>,
-    /// How many locks are held.
+    /// How many of `held` count.
     len: AtomicUsize,
     top: Sentinel,
     bottom: Sentinel,
-    /// First `bottom`, then the links of the locks held, oldest first. Only the thread itself writes them; other threads look
-    /// (`registry`).
+    /// First `bottom`, then the links of the locks held, oldest first; but an only lock stands in `top.next` alone, which saves the
+    /// uncontended case three stores between its atomic operations. Only the thread itself writes; other threads look (`registry`).
     held: [AtomicPtr<Link>; 1 + MAX_HELD],
 }
 
@@ -105,11 +105,15 @@ impl Record {
         self.claimed.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
     }
 
-    /// Calls `check` for every lock that the thread holds until it says yes. May be called by any thread.
+    /// Calls `check` with the link's address of every lock that the thread holds until it says yes. May be called by any thread.
     ///
-    /// An entry only ever moves towards the front, the copy written before the original is overwritten: looking from the
-    /// back to the front misses none.
+    /// An entry enters `held` before it leaves `top.next`, and then only ever moves towards the front, the copy written before the
+    /// original is overwritten: looking at `top.next` first and then from the back to the front misses none.
     pub(crate) fn any_held(&self, mut check: impl FnMut(usize) -> bool) -> bool {
+        let newest = self.top.next.0.load(Acquire);
+        if !newest.is_null() && newest != self.bottom.next.as_ptr() && check(newest.addr()) {
+            return true;
+        }
         let len = self.len.load(Acquire).min(MAX_HELD);
         self.held[1..=len].iter().rev().any(|link| check(link.load(Acquire).addr()))
     }
@@ -119,13 +123,8 @@ impl Record {
 #[derive(Clone, Copy)]
 pub(crate) struct Me {
     record: NonNull<Record>,
-    /// The registration's generation, in bits 0 to 62. Bit 63 is for whoever keeps this: a guard is three words that way, and
-    /// travels in registers.
-    stamp: u64,
+    generation: u64,
 }
-
-/// Bit 63 of a stamp.
-const NOTE: u64 = 1 << 63;
 
 thread_local! {
     static ME: Cell<Option<Me>> = const { Cell::new(None) };
@@ -137,6 +136,18 @@ impl Me {
     #[inline(always)]
     pub(crate) fn registered() -> Option<Self> {
         ME.get().filter(|me| me.is_registered())
+    }
+
+    /// The calling thread, if it is the one that was registered with this generation.
+    #[inline(always)]
+    pub(crate) fn of(generation: u64) -> Option<Self> {
+        Self::registered().filter(|me| me.generation == generation)
+    }
+
+    /// What tells this registration from every other one in this process and its ancestors; less than 2^63.
+    #[inline(always)]
+    pub(crate) fn generation(self) -> u64 {
+        self.generation
     }
 
     /// The calling thread; its first call registers it (and a forked child's first call does so anew).
@@ -152,20 +163,8 @@ impl Me {
 
     /// Whether this is still the same process; false in a forked child.
     #[inline(always)]
-    pub(crate) fn is_registered(self) -> bool {
-        self.record().generation.load(Relaxed) == self.stamp & !NOTE
-    }
-
-    /// The same thread, with one bit to remember.
-    #[inline(always)]
-    pub(crate) fn with_note(self, note: bool) -> Self {
-        Self { stamp: if note { self.stamp | NOTE } else { self.stamp }, ..self }
-    }
-
-    /// The bit that `with_note` was given.
-    #[inline(always)]
-    pub(crate) fn note(self) -> bool {
-        self.stamp & NOTE != 0
+    fn is_registered(self) -> bool {
+        self.record().generation.load(Relaxed) == self.generation
     }
 
     /// Announces a lock call on `link` to the kernel. False: this thread holds too many locks already.
@@ -187,30 +186,35 @@ impl Me {
     #[inline(always)]
     pub(crate) fn hold(self, link: &Link) {
         let record = self.record();
-        let len = record.len.load(Relaxed) + 1;
-        // `top` is private: what it points to is the newest lock, or `bottom`.
-        link.0.store(record.top.next.0.load(Relaxed), Relaxed);
-        compiler_fence(Release);
-        record.top.next.0.store(link.as_ptr(), Relaxed);
-        if let Some(slot) = record.held.get(len) {
-            slot.store(link.as_ptr(), Release);
-            record.len.store(len, Release);
+        let newest = record.top.next.0.load(Relaxed);
+        link.0.store(newest, Relaxed);
+        if newest != record.bottom.next.as_ptr() {
+            self.remember(link, newest);
         }
+        compiler_fence(Release);
+        record.top.next.0.store(link.as_ptr(), Release);
         self.set_pending(ptr::null_mut());
+    }
+
+    /// Writes a lock that is not the only one, and the one before it if that was the only one, into `held`.
+    #[inline(never)]
+    fn remember(self, link: &Link, newest: *mut Link) {
+        let record = self.record();
+        let len = record.len.load(Relaxed).max(1);
+        record.held[len].store(newest, Release);
+        record.held[len + 1].store(link.as_ptr(), Release);
+        record.len.store(len + 1, Release);
     }
 
     /// Takes the lock out of the list, calls `release`, which gives up its word, and ends the call.
     #[inline(always)]
     pub(crate) fn let_go(self, link: &Link, release: impl FnOnce()) {
         let record = self.record();
-        let len = record.len.load(Relaxed);
         self.set_pending(link.as_ptr());
-        match record.held.get(len.wrapping_sub(1)) {
-            Some(below) if record.top.next.0.load(Relaxed) == link.as_ptr() => {
-                record.top.next.0.store(below.load(Relaxed), Relaxed);
-                record.len.store(len - 1, Release);
-            }
-            _ => self.unlink_older(link, len),
+        if record.top.next.0.load(Relaxed) == link.as_ptr() && record.len.load(Relaxed) == 0 {
+            record.top.next.0.store(record.bottom.next.as_ptr(), Relaxed);
+        } else {
+            self.unlink_one_of_several(link);
         }
         compiler_fence(Release);
         release();
@@ -222,23 +226,28 @@ impl Me {
         self.record().any_held(|held| held == link.as_ptr().addr())
     }
 
-    /// Takes a lock out of the list that is not the newest.
-    #[cold]
-    fn unlink_older(self, link: &Link, len: usize) {
+    /// Takes a lock out of the list that is in `held`.
+    #[inline(never)]
+    fn unlink_one_of_several(self, link: &Link) {
         let record = self.record();
-        // Without `bottom`, which is at index 0, and the newest, which is at `len`.
-        let Some(index) = (1..len).rev().find(|&index| record.held[index].load(Relaxed) == link.as_ptr())
+        let len = record.len.load(Relaxed);
+        let Some(index) = (1..=len).rev().find(|&index| record.held[index].load(Relaxed) == link.as_ptr())
         else {
             return;
         };
-        let (below, above) = (record.held[index - 1].load(Relaxed), record.held[index + 1].load(Relaxed));
-        // SAFETY: `above` is the link of a lock that this thread holds: it was stored by `hold` from a reference, only private memory
-        // was used to find it, and a mapping with a held lock in it stays mapped (the guard borrows the lock; `registry` vetoes the
-        // unmapping).
-        unsafe { &*above }.0.store(below, Relaxed);
-        compiler_fence(Release);
-        for index in index..len {
-            record.held[index].store(record.held[index + 1].load(Relaxed), Release);
+        let below = record.held[index - 1].load(Relaxed);
+        if index == len {
+            record.top.next.0.store(below, Relaxed);
+        } else {
+            let above = record.held[index + 1].load(Relaxed);
+            // SAFETY: `above` is the link of a lock that this thread holds: it was stored from a reference, only private memory was
+            // used to find it, and a mapping with a held lock in it stays mapped (the guard borrows the lock; `registry` vetoes the
+            // unmapping).
+            unsafe { &*above }.0.store(below, Relaxed);
+            compiler_fence(Release);
+            for index in index..len {
+                record.held[index].store(record.held[index + 1].load(Relaxed), Release);
+            }
         }
         record.len.store(len - 1, Release);
     }
@@ -272,7 +281,7 @@ impl Me {
         let head = self.head();
         let ours_alone = head.list.0.load(Relaxed) == record.top.next.as_ptr()
             && record.bottom.next.0.load(Relaxed) == head.list.as_ptr()
-            && record.len.load(Relaxed) == 0;
+            && record.top.next.0.load(Relaxed) == record.bottom.next.as_ptr();
         if ours_alone {
             head.list.0.store(head.list.as_ptr(), Relaxed);
             compiler_fence(Release);
@@ -315,7 +324,7 @@ fn register() -> Result<Me, Error> {
             .detail("no memory that is wiped in forked children (Linux 4.14 or newer)")
             .caused_by(error)
     })?;
-    let me = Me { record, stamp: NEXT_GENERATION.fetch_add(1, Relaxed) };
+    let me = Me { record, generation: NEXT_GENERATION.fetch_add(1, Relaxed) };
     let record = me.record();
     record.tid.store(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(), Relaxed);
     record.head.store(head, Relaxed);
@@ -339,7 +348,7 @@ fn register() -> Result<Me, Error> {
     }
     compiler_fence(Release);
     head.list.0.store(record.top.next.as_ptr(), Relaxed);
-    record.generation.store(me.stamp, Release);
+    record.generation.store(me.generation, Release);
     ME.set(Some(me));
     // Fails while the thread's variables are being destroyed: then the record is not given back.
     let _ = LEAVE.try_with(|_| ());
