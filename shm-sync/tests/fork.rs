@@ -2,15 +2,16 @@
 
 mod common;
 
-use common::{Child, End, Watchdog};
+use common::{fork, watchdog};
 use shm_sync::{ErrorKind, LockError, Mutex};
+use shm_testkit::Status;
 
 #[test]
 fn an_inherited_guard_neither_lends_nor_unlocks() {
-    let _watchdog = Watchdog::new("an_inherited_guard_neither_lends_nor_unlocks");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(1u32).unwrap();
     let mut guard = mutex.lock().unwrap();
-    let child = Child::fork(|| {
+    let child = fork(|| {
         let void = std::panic::AssertUnwindSafe(&mut guard);
         std::panic::set_hook(Box::new(|_| {}));
         let write = std::panic::catch_unwind(move || {
@@ -28,7 +29,7 @@ fn an_inherited_guard_neither_lends_nor_unlocks() {
         ));
         assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::Busy);
     });
-    assert_eq!(child.wait(), End::Exited(0));
+    child.expect_success();
     *guard += 1;
     drop(guard);
     assert_eq!(*mutex.lock().unwrap(), 2);
@@ -36,11 +37,11 @@ fn an_inherited_guard_neither_lends_nor_unlocks() {
 
 #[test]
 fn an_inherited_guard_does_not_release_the_childs_own_lock() {
-    let _watchdog = Watchdog::new("an_inherited_guard_does_not_release_the_childs_own_lock");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     let mut guard = Some(mutex.lock().unwrap());
     let step = &common::shared_counters()[0];
-    let child = Child::fork(|| {
+    let child = fork(|| {
         step.store(1, std::sync::atomic::Ordering::SeqCst);
         let own = mutex.lock().unwrap();
         guard = None;
@@ -52,20 +53,17 @@ fn an_inherited_guard_does_not_release_the_childs_own_lock() {
     });
     common::wait_until(|| step.load(std::sync::atomic::Ordering::SeqCst) == 1);
     drop(guard);
-    assert_eq!(child.wait(), End::Exited(0));
+    child.expect_success();
     assert_eq!(*mutex.lock().unwrap(), 9);
 }
 
 #[test]
 fn a_childs_death_with_an_inherited_guard_is_not_the_parents() {
-    let _watchdog = Watchdog::new("a_childs_death_with_an_inherited_guard_is_not_the_parents");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(3u32).unwrap();
     let guard = mutex.lock().unwrap();
-    Child::fork(|| {
-        std::thread::sleep(std::time::Duration::from_secs(1000));
-    })
-    .kill();
-    assert_eq!(Child::fork(|| ()).wait(), End::Exited(0));
+    drop(fork(|| std::thread::sleep(std::time::Duration::from_secs(1000))));
+    fork(|| ()).expect_success();
     drop(guard);
     assert_eq!(*mutex.lock().unwrap(), 3, "no news: the parent gave it up itself");
 }
@@ -73,12 +71,12 @@ fn a_childs_death_with_an_inherited_guard_is_not_the_parents() {
 /// Children of children of a process with several locking threads, each holding something at the fork.
 #[test]
 fn grandchildren_register_anew() {
-    let _watchdog = Watchdog::new("grandchildren_register_anew");
+    let _watchdog = watchdog();
     let (outer, inner) = (Mutex::anonymous(0u32).unwrap(), Mutex::anonymous(0u32).unwrap());
     let held = outer.lock().unwrap();
-    let child = Child::fork(|| {
+    let mut child = fork(|| {
         let held = inner.lock().unwrap();
-        let grandchild = Child::fork(|| {
+        let grandchild = fork(|| {
             for lock in [&outer, &inner] {
                 assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::Busy);
             }
@@ -90,7 +88,7 @@ fn grandchildren_register_anew() {
             });
             assert_eq!(*own.lock().unwrap(), 4);
         });
-        assert_eq!(grandchild.wait(), End::Exited(0));
+        grandchild.expect_success();
         // Killed with its lock, by its own hand.
         std::mem::forget(held);
         // SAFETY: ends this process at once.
@@ -99,7 +97,7 @@ fn grandchildren_register_anew() {
             libc::raise(libc::SIGKILL)
         };
     });
-    assert_eq!(child.wait(), End::Killed(libc::SIGKILL));
+    assert_eq!(child.wait(), Status::Killed(libc::SIGKILL));
     drop(held);
     assert_eq!(*outer.lock().unwrap(), 0);
     let Err(LockError::OwnerDied(left)) = inner.lock() else { panic!("the child died with it") };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Watchdog, rounds, wait_until};
+use common::{rounds, wait_until, watchdog};
 use shm_sync::{ErrorKind, LockError, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -23,12 +23,12 @@ fn a_lock_without_a_value_is_fine() {
     let guard = mutex.lock().unwrap();
     assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::Deadlock);
     drop(guard);
-    mutex.lock().unwrap();
+    drop(mutex.lock().unwrap());
 }
 
 #[test]
 fn threads_exclude_each_other() {
-    let _watchdog = Watchdog::new("threads_exclude_each_other");
+    let _watchdog = watchdog();
     let rounds = rounds(20_000);
     let mutex = Mutex::anonymous([0u64; 2]).unwrap();
     std::thread::scope(|scope| {
@@ -48,7 +48,7 @@ fn threads_exclude_each_other() {
 
 #[test]
 fn all_ways_of_waiting_together_lose_nothing() {
-    let _watchdog = Watchdog::new("all_ways_of_waiting_together_lose_nothing");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u64).unwrap();
     let counts: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..6u64)
@@ -109,14 +109,14 @@ fn a_held_lock_is_busy_and_times_out() {
         });
     });
     drop(guard);
-    mutex.lock_timeout(Duration::ZERO).unwrap();
-    mutex.lock_timeout(Duration::MAX).unwrap();
+    drop(mutex.lock_timeout(Duration::ZERO).unwrap());
+    drop(mutex.lock_timeout(Duration::MAX).unwrap());
 }
 
 /// A wait that outlasts several re-checks still ends with the unlock.
 #[test]
 fn a_long_wait_ends_with_the_unlock() {
-    let _watchdog = Watchdog::new("a_long_wait_ends_with_the_unlock");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     let guard = mutex.lock().unwrap();
     std::thread::scope(|scope| {
@@ -213,7 +213,7 @@ fn kill_a_holder(mutex: &Mutex<u32>) {
 
 #[test]
 fn a_thread_that_ends_with_a_lock_is_a_dead_owner() {
-    let _watchdog = Watchdog::new("a_thread_that_ends_with_a_lock_is_a_dead_owner");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(5u32).unwrap();
     kill_a_holder(&mutex);
     let guard = mutex.lock().or_else(LockError::recover).unwrap();
@@ -222,7 +222,7 @@ fn a_thread_that_ends_with_a_lock_is_a_dead_owner() {
 
 #[test]
 fn unrecovered_news_poison_until_repaired() {
-    let _watchdog = Watchdog::new("unrecovered_news_poison_until_repaired");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(5u32).unwrap();
     kill_a_holder(&mutex);
     let told = || -> Result<u32, shm_sync::Error> { Ok(*mutex.lock()?) };
@@ -250,7 +250,7 @@ fn unrecovered_news_poison_until_repaired() {
 
 #[test]
 fn every_waiter_of_a_poisoned_lock_is_told() {
-    let _watchdog = Watchdog::new("every_waiter_of_a_poisoned_lock_is_told");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     let left = mutex.repair().unwrap();
     let waiting = AtomicBool::new(false);
@@ -269,7 +269,7 @@ fn every_waiter_of_a_poisoned_lock_is_told() {
 
 #[test]
 fn threads_come_and_go() {
-    let _watchdog = Watchdog::new("threads_come_and_go");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     for _ in 0..200 {
         std::thread::scope(|scope| {

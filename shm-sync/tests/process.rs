@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Child, End, Watchdog, rounds, shared_counters};
+use common::{fork, rounds, shared_counters, watchdog};
 use shm_sync::{ErrorKind, Mutex};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use std::time::Duration;
 #[test]
 fn smoke() {
     let mutex = Mutex::anonymous(0u32).unwrap();
-    assert_eq!(Child::fork(|| *mutex.lock().unwrap() = 7).wait(), End::Exited(0));
+    fork(|| *mutex.lock().unwrap() = 7).expect_success();
     assert_eq!(*mutex.lock().unwrap(), 7);
 }
 
 #[test]
 fn processes_exclude_each_other() {
-    let _watchdog = Watchdog::new("processes_exclude_each_other");
+    let _watchdog = watchdog();
     let rounds = rounds(30_000);
     let mutex = Mutex::anonymous([0u64; 8]).unwrap();
     let children: Vec<_> = (0..4)
         .map(|_| {
-            Child::fork(|| {
+            fork(|| {
                 for _ in 0..rounds {
                     let mut guard = mutex.lock().unwrap();
                     assert!(guard.iter().all(|count| *count == guard[0]));
@@ -32,7 +32,7 @@ fn processes_exclude_each_other() {
         })
         .collect();
     for child in children {
-        assert_eq!(child.wait(), End::Exited(0));
+        child.expect_success();
     }
     assert_eq!(*mutex.lock().unwrap(), [4 * rounds as u64; 8]);
 }
@@ -40,11 +40,11 @@ fn processes_exclude_each_other() {
 /// Threads of several processes, holding several locks of both kinds at once.
 #[test]
 fn threads_of_processes_with_several_locks() {
-    let _watchdog = Watchdog::new("threads_of_processes_with_several_locks");
+    let _watchdog = watchdog();
     let locks: Vec<_> = (0..5).map(|_| Mutex::anonymous(0u64).unwrap()).collect();
     let children: Vec<_> = (0..3)
         .map(|_| {
-            Child::fork(|| {
+            fork(|| {
                 std::thread::scope(|scope| {
                     for seed in 0..2usize {
                         let locks = &locks;
@@ -67,7 +67,7 @@ fn threads_of_processes_with_several_locks() {
         })
         .collect();
     for child in children {
-        assert_eq!(child.wait(), End::Exited(0));
+        child.expect_success();
     }
     let sum: u64 = locks.iter().map(|lock| *lock.lock().unwrap()).sum();
     assert_eq!(sum, 3 * 2 * 3_000 * 2);
@@ -75,10 +75,10 @@ fn threads_of_processes_with_several_locks() {
 
 #[test]
 fn a_stopped_holder_is_waited_for() {
-    let _watchdog = Watchdog::new("a_stopped_holder_is_waited_for");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     let holds = &shared_counters()[0];
-    let holder = Child::fork(|| {
+    let holder = fork(|| {
         let mut guard = mutex.lock().unwrap();
         *guard = 1;
         holds.store(1, SeqCst);
@@ -89,14 +89,14 @@ fn a_stopped_holder_is_waited_for() {
         *guard = 2;
     });
     common::wait_until(|| holds.load(SeqCst) == 1);
-    holder.signal(libc::SIGSTOP);
-    holder.wait_stopped();
+    holder.kill(libc::SIGSTOP);
+    common::wait_stopped(&holder);
     holds.store(2, SeqCst);
     assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(mutex.lock_timeout(Duration::from_millis(300)).unwrap_err().kind(), ErrorKind::TimedOut);
-    holder.signal(libc::SIGCONT);
+    holder.kill(libc::SIGCONT);
     assert_eq!(*mutex.lock().unwrap(), 2);
-    assert_eq!(holder.wait(), End::Exited(0));
+    holder.expect_success();
 }
 
 extern "C" fn count_signal(_: libc::c_int) {
@@ -108,11 +108,11 @@ static SIGNALS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new
 /// Even with `SA_RESTART`, a wait that wants to know returns; one that does not goes on.
 #[test]
 fn signals_interrupt_those_who_ask() {
-    let _watchdog = Watchdog::new("signals_interrupt_those_who_ask");
+    let _watchdog = watchdog();
     let mutex = Mutex::anonymous(0u32).unwrap();
     let steps = shared_counters();
     let guard = mutex.lock().unwrap();
-    let waiter = Child::fork(|| {
+    let waiter = fork(|| {
         // SAFETY: the handler only adds to an atomic; the structure is zeroed and then filled.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -130,16 +130,16 @@ fn signals_interrupt_those_who_ask() {
     });
     common::wait_until(|| steps[0].load(SeqCst) == 1);
     while steps[0].load(SeqCst) == 1 {
-        waiter.wait_asleep();
-        waiter.signal(libc::SIGUSR1);
+        common::wait_asleep(&waiter);
+        waiter.kill(libc::SIGUSR1);
         std::thread::sleep(Duration::from_millis(1));
     }
     for _ in 0..5 {
-        waiter.wait_asleep();
-        waiter.signal(libc::SIGUSR1);
+        common::wait_asleep(&waiter);
+        waiter.kill(libc::SIGUSR1);
         std::thread::sleep(Duration::from_millis(1));
     }
     drop(guard);
-    assert_eq!(waiter.wait(), End::Exited(0));
+    waiter.expect_success();
     assert_eq!(*mutex.lock().unwrap(), 1);
 }
