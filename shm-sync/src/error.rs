@@ -103,7 +103,7 @@ impl ErrorKind {
 }
 
 impl Error {
-    /// An error of `kind` while doing `operation` ("lock", "attach to", ...).
+    /// An error of `kind` while doing `operation` ("lock the mutex", ...).
     pub(crate) fn new(operation: &'static str, kind: ErrorKind) -> Self {
         Self(Box::new(Repr { operation, kind, name: None, detail: None, source: None }))
     }
@@ -148,7 +148,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.name {
-            Some(name) => write!(f, "cannot {} {name:?}: ", self.0.operation)?,
+            Some(name) => write!(f, "cannot {} {name}: ", self.0.operation)?,
             None => write!(f, "cannot {}: ", self.0.operation)?,
         }
         if let Some(detail) = &self.0.detail {
@@ -180,16 +180,17 @@ mod tests {
 
     #[test]
     fn messages_name_the_attempt_the_object_and_the_remedy() {
-        let error = Error::new("lock", ErrorKind::Poisoned).on(Some("shm://ledger"));
+        let error = Error::new("lock the mutex", ErrorKind::Poisoned).on(Some("shm://ledger"));
         let text = error.to_string();
-        assert!(text.starts_with("cannot lock the mutex \"shm://ledger\": "), "{text}");
+        assert!(text.starts_with("cannot lock the mutex shm://ledger: "), "{text}");
         assert!(text.contains("repair"), "{text}");
     }
 
     #[test]
     fn details_and_sources_are_part_of_the_message() {
         let below = std::io::Error::from_raw_os_error(1);
-        let error = Error::new("attach to", ErrorKind::Unsupported).detail("first use").caused_by(below);
+        let error =
+            Error::new("attach to the mutex", ErrorKind::Unsupported).detail("first use").caused_by(below);
         let text = error.to_string();
         assert!(text.contains("first use: the robust"), "{text}");
         assert!(text.contains("os error 1"), "{text}");

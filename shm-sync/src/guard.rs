@@ -268,8 +268,8 @@ impl<T: Pod + Send> From<LockError<'_, T>> for Error {
     fn from(error: LockError<'_, T>) -> Self {
         match error {
             LockError::OwnerDied(left) => left.guard.as_ref().map_or_else(
-                || Error::new("lock", ErrorKind::OwnerDied),
-                |guard| guard.mutex.named(Error::new("lock", ErrorKind::OwnerDied)),
+                || Error::new("lock the mutex", ErrorKind::OwnerDied),
+                |guard| guard.mutex.named(Error::new("lock the mutex", ErrorKind::OwnerDied)),
             ),
             LockError::Failed(error) => error,
         }

@@ -41,6 +41,8 @@ mod guard;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
+mod named;
+#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
 mod raw_mutex;

@@ -112,6 +112,15 @@ impl<T: Pod + Send> Mutex<T> {
         }
     }
 
+    /// Makes a handle to a mutex at an aligned `place` that nobody has used before.
+    pub(crate) fn new_at(place: Placement, operation: &'static str) -> Result<Self, Error> {
+        let mutex = Self { place, value: PhantomData };
+        match mutex.raw().claim(Self::IDENTITY) {
+            Ok(()) => Ok(mutex),
+            Err(kind) => Err(Error::new(operation, kind).on(mutex.place.name())),
+        }
+    }
+
     /// Makes a mutex without a name, shared with the threads of this process and the children that it forks.
     ///
     /// # Errors
@@ -125,8 +134,8 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     pub fn anonymous(value: T) -> Result<Self, Error> {
         let place = Placement::anonymous(Self::SIZE)
-            .map_err(|error| Error::new("create a mutex", ErrorKind::Segment).caused_by(error))?;
-        let mutex = Self::at(place, "create a mutex")?;
+            .map_err(|error| Error::new("create the mutex", ErrorKind::Segment).caused_by(error))?;
+        let mutex = Self::at(place, "create the mutex")?;
         mutex.write_first(value);
         Ok(mutex)
     }
@@ -167,9 +176,11 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     pub unsafe fn from_ptr(address: *mut u8) -> Result<Self, Error> {
         let Some(address) = NonNull::new(address) else {
-            return Err(Error::new("attach to a mutex", ErrorKind::Misaligned).detail("the address is null"));
+            return Err(
+                Error::new("attach to the mutex", ErrorKind::Misaligned).detail("the address is null")
+            );
         };
-        Self::at(Placement::foreign(address), "attach to a mutex")
+        Self::at(Placement::foreign(address), "attach to the mutex")
     }
 
     /// Takes the lock, waiting for it as long as it takes. Signals do not end the wait.
@@ -310,7 +321,7 @@ impl<T: Pod + Send> Mutex<T> {
         let guard = MutexGuard::new(self, locked.me);
         match self.raw().check(Self::IDENTITY) {
             Ok(()) | Err(ErrorKind::Poisoned) => Ok(RecoveryGuard::new(guard)),
-            Err(kind) => Err(self.named(Error::new("repair", kind))),
+            Err(kind) => Err(self.named(Error::new("repair the mutex", kind))),
         }
     }
 
@@ -345,7 +356,7 @@ impl<T: Pod + Send> Mutex<T> {
             (Ok(()), Acquired::OwnerDied) => Err(Box::new(Trouble::OwnerDied(me))),
             (Err(kind), _) => {
                 self.raw().unlock(me);
-                Err(failed(Error::new("lock", kind)))
+                Err(failed(Error::new("lock the mutex", kind)))
             }
         }
     }

@@ -1,12 +1,14 @@
 #![allow(unsafe_code, reason = "anonymous pages are mapped and unmapped here")]
 //! Where a primitive's bytes are, and what keeps them mapped.
 //!
-//! Foreign memory, whose owner has promised to keep it, or pages of our own, which every handle shares. This file knows nothing about what
-//! lies in the bytes.
+//! Foreign memory, whose owner has promised to keep it; an entry of a segment; or pages of our own, which every handle shares. This file
+//! knows nothing about what lies in the bytes.
 
+use crate::error::{Error, ErrorKind};
 use crate::registry;
 use core::ptr::{self, NonNull};
 use rustix::mm::{MapFlags, ProtFlags};
+use shm_core::{Access, EntryKind, Segment};
 use std::io;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ enum Home {
     Foreign,
     /// Our own pages, unmapped with the last handle.
     Pages { _pages: Arc<Pages> },
+    /// A segment.
+    Segment { name: Arc<str>, _segment: Segment },
 }
 
 impl Placement {
@@ -38,6 +42,38 @@ impl Placement {
         Ok(Self { address: pages.start, home: Home::Pages { _pages: pages } })
     }
 
+    /// The entry `entry` of a segment, which has to be writable and shared, and a primitive of this kind and length.
+    pub(crate) fn in_segment(
+        segment: &Segment,
+        entry: &str,
+        code: u32,
+        len: usize,
+        operation: &'static str,
+    ) -> Result<Self, Error> {
+        let name = match entry {
+            "" => segment.label().to_string(),
+            _ => format!("{entry:?} in {}", segment.label()),
+        };
+        let error = |kind| Error::new(operation, kind).on(Some(&name));
+        let found = segment.entry(entry).map_err(|below| error(ErrorKind::Segment).caused_by(below))?;
+        if *found.kind() != EntryKind::Primitive(code) {
+            return Err(error(ErrorKind::Mismatch).detail(format!("the entry is {:?}", found.kind())));
+        }
+        if found.len() != len {
+            return Err(error(ErrorKind::Mismatch)
+                .detail(format!("the entry has {} bytes, not the {len} of lock and value", found.len())));
+        }
+        if segment.access() != Access::ReadWrite {
+            return Err(error(ErrorKind::NotShared));
+        }
+        // The kernel walks through held locks when their thread dies: their mapping has to stay.
+        shm_core::set_unmap_veto(registry::holds_lock_in);
+        // SAFETY: the entry lies within the segment (checked by shm-core when the table of contents was read), hence within one mapping.
+        let address = unsafe { segment.as_ptr().add(found.offset()) };
+        let address = NonNull::new(address).ok_or_else(|| error(ErrorKind::Segment))?;
+        Ok(Self { address, home: Home::Segment { name: name.into(), _segment: segment.clone() } })
+    }
+
     #[inline(always)]
     pub(crate) fn address(&self) -> NonNull<u8> {
         self.address
@@ -45,8 +81,9 @@ impl Placement {
 
     /// The name of the object, for messages.
     pub(crate) fn name(&self) -> Option<&str> {
-        match self.home {
+        match &self.home {
             Home::Foreign | Home::Pages { .. } => None,
+            Home::Segment { name, .. } => Some(name),
         }
     }
 }

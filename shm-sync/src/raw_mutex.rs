@@ -76,9 +76,9 @@ impl RawMutex {
         }
     }
 
-    /// Whether nobody has ever used these bytes, as far as they tell.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.identity.load(Relaxed) == 0
+    /// Makes never used bytes a mutex with this identity, as the only one who does so.
+    pub(crate) fn claim(&self, identity: u64) -> Result<(), ErrorKind> {
+        self.identity.compare_exchange(0, identity, Relaxed, Relaxed).map(drop).map_err(|_| ErrorKind::InUse)
     }
 
     /// Takes the lock if all is as usual: the thread registered, the lock free, the value sound. Otherwise `lock` finds out.
@@ -105,7 +105,7 @@ impl RawMutex {
     pub(crate) fn lock(&self, wait: Wait) -> Result<Locked, Error> {
         let me = Me::get()?;
         if !me.begin(&self.next) {
-            return Err(Error::new("lock", ErrorKind::TooManyLocks)
+            return Err(Error::new("lock the mutex", ErrorKind::TooManyLocks)
                 .detail(format!("this thread holds {MAX_HELD} locks")));
         }
         let acquired = self.contended(me, wait)?;
@@ -120,7 +120,7 @@ impl RawMutex {
         };
         outcome.map_err(|refused| {
             me.abandon();
-            let error = |kind| Error::new("lock", kind);
+            let error = |kind| Error::new("lock the mutex", kind);
             match refused {
                 Refused::Busy => error(ErrorKind::Busy),
                 Refused::TimedOut => error(ErrorKind::TimedOut),

@@ -230,7 +230,7 @@ fn both_kinds_of_robust_locks_share_the_list() {
             .collect();
         let held = common::shared_counters();
         let mut child = fork(|| {
-            let mut random = seed * 0x9E37_79B9_7F4A_7C15;
+            let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut guards: Vec<_> = ours.iter().map(|_| None).collect();
             let mut glibc = [false; 4];
             for _ in 0..60 {
@@ -252,7 +252,7 @@ fn both_kinds_of_robust_locks_share_the_list() {
             // SAFETY: ends this process at once.
             unsafe { libc::raise(libc::SIGKILL) };
         });
-        assert_eq!(child.wait(), Status::Killed(libc::SIGKILL), "seed {seed}");
+        assert_eq!(child.wait(), Status::Killed(libc::SIGKILL), "seed {seed}: {:?}", child.panic_message());
         for index in 0..4 {
             let died = match ours[index].lock() {
                 Ok(_) => false,
