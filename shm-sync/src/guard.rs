@@ -210,7 +210,8 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for RecoveryGuard<'_, T> {
 
 /// Why a lock call did not simply give a guard.
 ///
-/// Converted into [`Error`] (by `?`, for one) it gives up a dead owner's value: the recovery guard is dropped, the mutex poisoned.
+/// Converted into [`Error`] (by `?`, for one) it gives up a dead owner's value: the recovery guard is dropped, the mutex poisoned. It
+/// borrows the mutex, so where a function returns a boxed error, say `mutex.lock().map_err(shm_sync::Error::from)?`.
 ///
 /// ```
 /// use shm_sync::{LockError, Mutex};
