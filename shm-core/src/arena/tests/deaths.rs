@@ -218,7 +218,7 @@ fn a_stall_at_any_store_disturbs_nobody() {
     ];
     for (name, operation) in Fixture::operations() {
         let stores = step::count(|| operation(&Fixture::new())) - step::count(Fixture::new);
-        for (other_name, other) in meanwhile {
+        for (other_name, other) in meanwhile.into_iter().take(if cfg!(miri) { 2 } else { 5 }) {
             for at in sample(stores) {
                 let what = format!("{name}, stalled at store {at} for: {other_name}");
                 let fixture = Fixture::new();
@@ -251,15 +251,15 @@ fn a_stall_at_any_store_disturbs_nobody() {
     }
 }
 
-/// All store numbers; under Miri, which is slow, some.
+/// All store numbers; under Miri, which is slow, one.
 fn sample(stores: u64) -> Vec<u64> {
     if cfg!(miri) { some(stores) } else { (0..stores).collect() }
 }
 
-/// The first store, the last, and one in between.
+/// The first store, the last, and one in between; under Miri only that one.
 fn some(stores: u64) -> Vec<u64> {
-    let mut at: Vec<_> =
-        [0, stores / 2, stores.saturating_sub(1)].into_iter().filter(|at| *at < stores).collect();
+    let mut at = vec![0, stores / 2, stores.saturating_sub(1)];
+    at.retain(|at| *at < stores && (!cfg!(miri) || *at == stores / 2));
     at.dedup();
     at
 }
