@@ -40,8 +40,8 @@ use crate::sys::Access;
 pub struct SharedArray<T, D = IxDyn> {
     any: AnyArray,
     dim: D,
-    /// In elements.
-    strides: Vec<isize>,
+    /// In elements; each an `isize` in `ndarray`'s manner, kept as the `usize` of the same bits.
+    strides: D,
     /// Address of the element with all indices 0.
     origin: *mut u8,
     element: PhantomData<fn() -> T>,
@@ -156,7 +156,10 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         if !regular || (!layout.is_empty() && !origin.addr().is_multiple_of(align_of::<T>())) {
             return Err(shape_mismatch(any.segment(), layout, &format!("elements aligned for {expected}")));
         }
-        let strides = layout.strides_bytes().iter().map(|s| s / size).collect();
+        let mut strides = D::zeros(layout.ndim());
+        for (to, bytes) in strides.slice_mut().iter_mut().zip(layout.strides_bytes()) {
+            *to = (bytes / size) as usize;
+        }
         Ok(SharedArray { any, dim, strides, origin, element: PhantomData })
     }
 
@@ -182,7 +185,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns the distance between neighbours along each dimension, in elements; negative where the order is reversed.
     pub fn strides(&self) -> &[isize] {
-        &self.strides
+        bytemuck::cast_slice(self.strides.slice())
     }
 
     /// Returns the number of elements.
@@ -332,7 +335,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         if index.len() != shape.len() || index.iter().zip(shape).any(|(i, n)| i >= n) {
             out_of_bounds(index, shape);
         }
-        for (i, stride) in index.iter().zip(&self.strides) {
+        for (i, stride) in index.iter().zip(self.strides()) {
             offset += *i as isize * stride;
         }
         // SAFETY: the index is within the shape, and the layout was checked: every element lies within the entry and so within the mapping;
@@ -387,7 +390,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         }
         let mut strides = D::zeros(self.dim.ndim());
         let mut lowest = self.origin.cast::<T>();
-        for ((to, stride), n) in strides.slice_mut().iter_mut().zip(&self.strides).zip(self.dim.slice()) {
+        for ((to, stride), n) in strides.slice_mut().iter_mut().zip(self.strides()).zip(self.dim.slice()) {
             *to = stride.unsigned_abs();
             if *stride < 0 && *n > 1 {
                 // SAFETY: the last element along this dimension lies in the mapping too, by the checked layout.
@@ -397,7 +400,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         // SAFETY: the layout was checked: elements aligned for `T`, a whole number of them apart, all in the mapping from the lowest on; strides here
         // are non-negative. The pointer is not null. Nothing is dereferenced.
         let mut view = unsafe { RawArrayViewMut::from_shape_ptr(self.dim.clone().strides(strides), lowest) };
-        for (axis, stride) in self.strides.iter().enumerate() {
+        for (axis, stride) in self.strides().iter().enumerate() {
             if *stride < 0 {
                 view.invert_axis(Axis(axis));
             }

@@ -26,7 +26,7 @@ use crate::sys::object::{self, Stat};
 /// How often a segment that is being removed again and again under one name is tried.
 const ATTEMPTS: usize = 1000;
 /// What is read at first: nearly every description fits.
-const FIRST_READ: usize = 1024;
+const FIRST_READ: usize = 512;
 
 /// What one try came to.
 enum Outcome {

@@ -9,7 +9,7 @@
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -24,10 +24,33 @@ use crate::sys::mapping::Mapping;
 
 /// Device, inode and access mode.
 pub(super) type Key = (u64, u64, u8);
-/// A hash map, because it keeps its memory when it becomes empty; the hasher is one that a static can begin with.
-type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<DefaultHasher>>;
+/// A hash map, because it keeps its memory when it becomes empty, with a hasher that costs two multiplications: attaching asks it twice.
+type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
+
+/// A hasher for the numbers of devices and inodes, which the kernel chooses: nobody can aim at its weaknesses.
+#[derive(Default)]
+pub(super) struct Mix(u64);
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // An odd number with bits all over it: 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}
 
 /// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
 pub(super) fn registry() -> MutexGuard<'static, Registry> {
