@@ -5,7 +5,7 @@
     reason = "the bytes of a segment that nobody else can reach yet are lent to its initialiser"
 )]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
@@ -76,7 +76,7 @@ pub(crate) fn create(
         Some(name) => object::create_unnamed(name.directory()).map_err(|e| unnamed_error(name, e))?,
         None => object::create_anonymous("shm", false).map_err(system("memfd_create"))?,
     };
-    extend("create", subject, &fd, 0, header.created_len, options.sparse)?;
+    extend("create", subject, fd.as_fd(), 0, header.created_len, options.sparse)?;
     object::write_start(fd.as_fd(), &meta).map_err(system("write"))?;
     object::set_mode(fd.as_fd(), options.mode).map_err(system("fchmod"))?;
     if name.is_none() {
@@ -182,18 +182,17 @@ fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {
 pub(super) fn extend(
     operation: &'static str,
     subject: Subject<'_>,
-    fd: &OwnedFd,
+    fd: BorrowedFd<'_>,
     from: u64,
     to: u64,
     sparse: bool,
 ) -> Result<()> {
     if sparse {
-        return object::extend_sparse(fd.as_fd(), to)
+        return object::extend_sparse(fd, to)
             .map_err(|errno| Error::system(operation, subject, "fallocate", errno));
     }
     let bytes = to.saturating_sub(from);
-    let lacks_space =
-        || object::free_bytes(fd.as_fd()).is_ok_and(|free| free.is_some_and(|free| free < bytes));
+    let lacks_space = || object::free_bytes(fd).is_ok_and(|free| free.is_some_and(|free| free < bytes));
     if lacks_space() {
         // What dead processes left may be what fills it.
         let _ = remove::reap();
@@ -217,7 +216,7 @@ pub(super) fn extend(
         )
         .remedy("ask for less, use file:// on a disk, or a sparse segment if only a part is ever touched"));
     }
-    object::reserve(fd.as_fd(), from, to).map_err(|errno| match errno {
+    object::reserve(fd, from, to).map_err(|errno| match errno {
         Errno::NOSPC | Errno::DQUOT => space_error(operation, subject, fd, bytes),
         Errno::FBIG => Error::new(
             ErrorKind::LimitExceeded,
@@ -237,8 +236,8 @@ pub(super) fn extend(
     })
 }
 
-fn space_error(operation: &'static str, subject: Subject<'_>, fd: &OwnedFd, bytes: u64) -> Error {
-    let free = object::free_bytes(fd.as_fd()).ok().flatten();
+fn space_error(operation: &'static str, subject: Subject<'_>, fd: BorrowedFd<'_>, bytes: u64) -> Error {
+    let free = object::free_bytes(fd).ok().flatten();
     let (place, remedy) = match subject.0 {
         Some(name) if name.is_shm() => (
             "the mount /dev/shm".to_owned(),
@@ -261,8 +260,8 @@ fn space_error(operation: &'static str, subject: Subject<'_>, fd: &OwnedFd, byte
 }
 
 /// Memory that the machine can give without killing anybody, for objects that live in memory.
-fn available_memory(fd: &OwnedFd) -> Option<u64> {
-    if object::doubts(fd.as_fd()).is_some() {
+fn available_memory(fd: BorrowedFd<'_>) -> Option<u64> {
+    if object::doubts(fd).is_some() {
         return None; // on a disk
     }
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

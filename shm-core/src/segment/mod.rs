@@ -234,7 +234,14 @@ impl Segment {
                 Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
             })?;
         let sparse = !self.attachment.header.reserved;
-        create::extend("grow", self.attachment.subject(), &fd, now as u64, len as u64, sparse)?;
+        create::extend(
+            "grow",
+            self.attachment.subject(),
+            self.attachment.fd(),
+            now as u64,
+            len as u64,
+            sparse,
+        )?;
         self.attachment.raise_len(len as u64);
         Ok(())
     }
