@@ -229,10 +229,6 @@ impl Segment {
             );
             return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
         }
-        let fd =
-            self.attachment.fd().try_clone_to_owned().map_err(|e| {
-                Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
-            })?;
         let sparse = !self.attachment.header.reserved;
         create::extend(
             "grow",
