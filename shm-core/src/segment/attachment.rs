@@ -190,9 +190,11 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let mut registry = registry();
-            // Somebody may have attached anew since the count reached 0.
-            if registry.get(&key).is_some_and(|entry| std::ptr::eq(entry.as_ptr(), self)) {
-                registry.remove(&key);
+            if let Some(entry) = registry.remove(&key)
+                && !std::ptr::eq(entry.as_ptr(), self)
+            {
+                // Somebody has attached anew since the count reached 0.
+                registry.insert(key, entry);
             }
         }
         let vetoed = self.is_vetoed();
