@@ -38,19 +38,24 @@ enum Outcome {
 }
 
 /// Attaches what has the name.
-pub(super) fn attach(name: &SegmentName, options: &SegmentOptions) -> Result<Segment> {
+pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
-        let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", name, e))?;
-        match attach_object(fd, Some(name), true, options)? {
-            Outcome::Attached(segment) => return Ok(segment),
-            Outcome::Dead => {
-                let _ = remove::reap_name(name);
-                return Err(not_found("attach", name));
+        let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", &name, e))?;
+        // The attachment keeps the name: it goes in and comes back, because a copy is an allocation.
+        let mut lent = Some(name);
+        let outcome = attach_object(fd, &mut lent, true, options)?;
+        name = match (outcome, lent) {
+            (Outcome::Attached(segment), _) => return Ok(segment),
+            (Outcome::Gone, Some(name)) => name,
+            (Outcome::Dead, Some(name)) => {
+                let _ = remove::reap_name(&name);
+                return Err(not_found("attach", &name));
             }
-            Outcome::Gone => wait_a_little(attempt),
-        }
+            (Outcome::Gone | Outcome::Dead, None) => unreachable!("only an attachment keeps the name"),
+        };
+        wait_a_little(attempt);
     }
-    Err(Error::new(ErrorKind::Busy, "attach", name, "somebody is removing it and does not finish")
+    Err(Error::new(ErrorKind::Busy, "attach", &name, "somebody is removing it and does not finish")
         .remedy("look for a stopped process that uses it"))
 }
 
@@ -59,11 +64,11 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
     let subject = "the segment behind a descriptor";
     let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("attach", subject, "fstat", e))?;
     check_type("attach", &subject, &stat)?;
-    let name = name_of(fd.as_fd(), &stat);
+    let mut name = name_of(fd.as_fd(), &stat);
     for attempt in 0..ATTEMPTS {
         // A description of its own: locks on one that came from elsewhere are shared with whoever sent it.
         let fresh = reopen("attach", &subject, fd.as_fd(), options.access)?;
-        match attach_object(fresh, name.as_ref(), stat.links > 0, options)? {
+        match attach_object(fresh, &mut name, stat.links > 0, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => break,
             Outcome::Gone => wait_a_little(attempt),
@@ -102,14 +107,14 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
     shm.or_else(|| SegmentName::file(path).ok())
 }
 
-/// One try; `linked` says that the object must still have a name.
+/// One try; `linked` says that the object must still have a name. A new attachment takes the name with it.
 fn attach_object(
     fd: OwnedFd,
-    name: Option<&SegmentName>,
+    name: &mut Option<SegmentName>,
     linked: bool,
     options: &SegmentOptions,
 ) -> Result<Outcome> {
-    let subject = Subject(name);
+    let subject = Subject(name.as_ref());
     let system = |call: &'static str| move |errno| Error::system("attach", subject, call, errno);
     let mut buffer = [0; FIRST_READ];
     let (meta, header) = match read_meta(fd.as_fd(), &mut buffer) {
@@ -157,13 +162,16 @@ fn attach_object(
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
-    prepare("attach", &subject, &mapping, u64_at(&buffer, LENGTH_AT) as usize, options)?;
-    let name = name.map(absolute).transpose()?;
+    let name = name.take().map(absolute).transpose()?;
     let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false);
     if let Some(key) = key {
         registry.insert(key, Arc::downgrade(&attachment));
     }
-    Ok(Outcome::Attached(Segment { attachment }))
+    drop(registry); // the rest may take long
+    let segment = Segment { attachment };
+    let len = u64_at(&buffer, LENGTH_AT) as usize;
+    prepare("attach", &segment.attachment.subject(), segment.attachment.mapping(), len, options)?;
+    Ok(Outcome::Attached(segment))
 }
 
 /// What kept the description of a segment from being read.
@@ -400,12 +408,12 @@ pub(super) fn key(stat: &Stat, access: Access) -> Key {
 }
 
 /// The name with an absolute path, which still means the same after a change of directory.
-pub(super) fn absolute(name: &SegmentName) -> Result<SegmentName> {
+pub(super) fn absolute(name: SegmentName) -> Result<SegmentName> {
     if name.path().is_absolute() {
-        return Ok(name.clone());
+        return Ok(name);
     }
     let path = std::path::absolute(name.path()).map_err(|e| {
-        Error::new(ErrorKind::System, "find", name, format!("the working directory is unknown: {e}"))
+        Error::new(ErrorKind::System, "find", &name, format!("the working directory is unknown: {e}"))
     })?;
     SegmentName::file(path)
 }

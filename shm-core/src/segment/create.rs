@@ -95,7 +95,7 @@ pub(crate) fn create(
 
     let stat = object::stat(fd.as_fd()).map_err(system("fstat"))?;
     let key = attach::key(&stat, Access::ReadWrite);
-    let name = name.as_ref().map(attach::absolute).transpose()?;
+    let name = name.clone().map(attach::absolute).transpose()?;
     let attachment =
         Attachment::new(fd, mapping, Some(key), header, entries, name.clone(), Access::ReadWrite, owner);
     let Some(name) = name else {
@@ -130,7 +130,7 @@ pub(crate) fn create_or_attach(
         return Ok((create(place, contents, init)?, true));
     };
     for _ in 0..ATTEMPTS {
-        match attach::attach(name, &place.options) {
+        match attach::attach(name.clone(), &place.options) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => return other.map(|segment| (segment, false)),
         }
