@@ -1,1 +1,63 @@
-//! placeholder
+//! Process-shared synchronisation in shared pages that survives the death of whoever uses it.
+//!
+//! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
+//!   the news.
+//!
+//! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
+//! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
+//! a death means for each primitive.
+//!
+//! ```
+//! use shm_sync::{LockError, Mutex};
+//!
+//! let tally = Mutex::anonymous(0u64)?; // shared with every process forked from here on
+//! let mut threads = Vec::new();
+//! for _ in 0..4 {
+//!     let tally = tally.clone();
+//!     threads.push(std::thread::spawn(move || {
+//!         for _ in 0..1000 {
+//!             *tally.lock().or_else(LockError::recover)? += 1;
+//!         }
+//!         Ok::<(), shm_sync::Error>(())
+//!     }));
+//! }
+//! for thread in threads {
+//!     thread.join().unwrap()?;
+//! }
+//! assert_eq!(*tally.lock()?, 4000);
+//! # Ok::<(), shm_sync::Error>(())
+//! ```
+//!
+//! Requires Linux 5.1 or newer and glibc on x86-64 or aarch64.
+
+mod futex;
+mod primitive;
+mod word;
+
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod guard;
+#[cfg(not(loom))]
+mod mutex;
+#[cfg(not(loom))]
+mod named;
+#[cfg(not(loom))]
+mod placement;
+#[cfg(not(loom))]
+mod raw_mutex;
+#[cfg(not(loom))]
+mod registry;
+#[cfg(not(loom))]
+mod robust;
+
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod model;
+
+#[cfg(not(loom))]
+pub use error::{Error, ErrorKind};
+#[cfg(not(loom))]
+pub use guard::{LockError, MutexGuard, RecoveryGuard};
+#[cfg(not(loom))]
+pub use mutex::Mutex;

@@ -1,0 +1,165 @@
+//! Sleeping on a shared word and waking those who sleep: the only blocking system calls of this crate.
+//!
+//! The futexes here are *shared* (no `FUTEX_PRIVATE_FLAG`): the kernel finds sleepers by the page, not by the address, so that
+//! processes meet (futex(2)). Every sleep carries a deadline on the monotonic clock, even one that is meant to last for ever: a futex
+//! wait without a time-out is restarted by the kernel after a signal handler with `SA_RESTART` and would never return to its caller.
+//! This file knows nothing about what the words mean.
+
+use crate::primitive::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Somebody woke this thread, or the word did not hold the expected value any more.
+    Look,
+    /// The time given for this sleep is over.
+    Elapsed,
+    /// A signal handler ran. This sleep has not consumed a wake-up.
+    Signal,
+}
+
+/// A point on the monotonic clock, in the kernel's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Deadline {
+    /// The point `duration` from now; too far ahead for the clock counts as its last second.
+    pub(crate) fn after(duration: Duration) -> Self {
+        let now = os::now();
+        let mut seconds = now.seconds.saturating_add_unsigned(duration.as_secs());
+        let mut nanoseconds = now.nanoseconds + i64::from(duration.subsec_nanos());
+        if nanoseconds >= 1_000_000_000 {
+            nanoseconds -= 1_000_000_000;
+            seconds = seconds.saturating_add(1);
+        }
+        Self { seconds, nanoseconds }
+    }
+
+    /// The same point as `instant`, which the standard library measures on the same clock.
+    pub(crate) fn at(instant: Instant) -> Self {
+        Self::after(instant.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the point has come.
+    pub(crate) fn has_passed(self) -> bool {
+        os::now() >= self
+    }
+}
+
+pub(crate) use os::{wait, wake_one};
+
+#[cfg(not(loom))]
+mod os {
+    use super::{AtomicU32, Deadline, Woken};
+    use core::num::NonZeroU32;
+    use rustix::io::Errno;
+    use rustix::thread::futex::{self, Flags};
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    pub(super) fn now() -> Deadline {
+        let now = clock_gettime(ClockId::Monotonic);
+        Deadline { seconds: now.tv_sec, nanoseconds: now.tv_nsec }
+    }
+
+    /// Sleeps while `word` holds `expected`, until somebody wakes this thread or `until` comes.
+    pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) -> Woken {
+        // The bit-set form is the one whose time-out is a point in time; a relative one would start anew after every signal.
+        let until = Timespec { tv_sec: until.seconds, tv_nsec: until.nanoseconds };
+        match futex::wait_bitset(word, Flags::empty(), expected, Some(&until), NonZeroU32::MAX) {
+            Err(Errno::TIMEDOUT) => Woken::Elapsed,
+            Err(Errno::INTR) => Woken::Signal,
+            // AGAIN: the word had changed. Any other error cannot come from a mapped word and a valid time; looking again is right.
+            _ => Woken::Look,
+        }
+    }
+
+    /// Wakes one thread that sleeps on `word`, if there is one.
+    #[cold]
+    pub(crate) fn wake_one(word: &AtomicU32) {
+        // Fails only for an address that is not mapped (any more): then nobody sleeps there.
+        let _ = futex::wake(word, Flags::empty(), 1);
+    }
+}
+
+#[cfg(loom)]
+pub(crate) use os::wake_all;
+
+/// The kernel's futex queue in a model: one queue for the one word that a model has.
+#[cfg(loom)]
+mod os {
+    use super::{AtomicU32, Deadline, Woken};
+    use loom::sync::atomic::Ordering::Relaxed;
+    use loom::sync::{Condvar, Mutex};
+
+    loom::lazy_static! {
+        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    }
+
+    pub(super) fn now() -> Deadline {
+        Deadline { seconds: 0, nanoseconds: 0 }
+    }
+
+    /// The comparison and the going to sleep are one step for wakers: they take the same lock, as in the kernel's hash bucket.
+    pub(crate) fn wait(word: &AtomicU32, expected: u32, _until: Deadline) -> Woken {
+        let queue = QUEUE.0.lock().unwrap();
+        if word.load(Relaxed) == expected {
+            drop(QUEUE.1.wait(queue).unwrap());
+        }
+        Woken::Look
+    }
+
+    pub(crate) fn wake_one(_word: &AtomicU32) {
+        let _queue = QUEUE.0.lock().unwrap();
+        QUEUE.1.notify_one();
+    }
+
+    /// Every sleeper's re-check comes due: what the time slices of a real sleep do.
+    pub(crate) fn wake_all() {
+        let _queue = QUEUE.0.lock().unwrap();
+        QUEUE.1.notify_all();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_deadlines_do_not_overflow() {
+        let far = Deadline::after(Duration::MAX);
+        assert!(!far.has_passed());
+        assert!(far.nanoseconds < 1_000_000_000);
+        assert_eq!(far.seconds, i64::MAX);
+    }
+
+    #[test]
+    fn a_past_instant_has_passed() {
+        assert!(Deadline::at(Instant::now()).has_passed());
+        assert!(!Deadline::after(Duration::from_secs(1000)).has_passed());
+    }
+
+    #[test]
+    fn a_sleep_ends_with_its_time_or_with_the_value() {
+        let word = AtomicU32::new(7);
+        assert_eq!(wait(&word, 7, Deadline::after(Duration::from_millis(2))), Woken::Elapsed);
+        assert_eq!(wait(&word, 8, Deadline::after(Duration::from_secs(1000))), Woken::Look);
+    }
+
+    #[test]
+    fn an_endless_deadline_is_accepted_by_the_kernel() {
+        let word = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| wait(&word, 0, Deadline::after(Duration::MAX)));
+            while !sleeper.is_finished() {
+                word.store(1, core::sync::atomic::Ordering::Relaxed);
+                wake_one(&word);
+                std::thread::yield_now();
+            }
+            assert_eq!(sleeper.join().unwrap(), Woken::Look);
+        });
+    }
+}

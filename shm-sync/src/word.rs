@@ -1,0 +1,265 @@
+//! The lock word: who holds the lock, whether somebody sleeps, whether the last holder died.
+//!
+//! | bits | name | meaning |
+//! |---|---|---|
+//! | 0 to 29 | thread id | the holder; 0 when free |
+//! | 30 | owner died | set by the kernel (or by a panicking holder) when the holder is gone; the thread id is 0 then |
+//! | 31 | waiters | somebody may sleep: whoever releases must wake one |
+//!
+//! The encoding is the kernel's (`Documentation/locking/robust-futex-ABI.rst`). The free word is 0: the kernel then passes a wake-up
+//! on when a woken waiter is killed before it runs. Orderings: taking the lock is an acquire, giving it up a release operation on this
+//! word; marking it with "waiters" orders nothing. After a death the kernel's own exchange is a full barrier, so the successor sees every
+//! store that the dead holder made.
+//!
+//! A waiter spins for a bounded time with loads only (yielding the CPU towards the end), then marks the word and sleeps. Whoever has
+//! slept takes the lock *with* the waiters bit, because others may still sleep. Whoever gives up waiting has marked the word (or been
+//! interrupted, which consumes no wake-up) just before, so that no wake-up is lost with it. There is one way left: somebody barges in
+//! with a word of 0 and the woken waiter is killed before it marks the word anew. So a sleep lasts `RECHECK` at most, and whoever wakes
+//! from that only marks the word again. That repairs nothing else and detects no deaths; it also covers kernels before 6.2, which did
+//! not pass on the wake-up of a word with "owner died".
+//!
+//! This file leaves to others: registering with the kernel, which must precede every call here (`robust`), and what lies behind
+//! the lock (`raw_mutex`). It is what `tests/loom.rs` models.
+
+use crate::futex::{self, Deadline, Woken};
+use crate::primitive::{AtomicU32, SpinWait};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::time::Duration;
+
+/// Somebody may sleep on the word.
+pub(crate) const WAITERS: u32 = 0x8000_0000;
+/// The last holder is gone without having released the lock.
+pub(crate) const OWNER_DIED: u32 = 0x4000_0000;
+/// The holder's thread id.
+pub(crate) const TID_MASK: u32 = 0x3fff_ffff;
+
+/// How long a sleep lasts at most before the word is looked at again; see above.
+const RECHECK: Duration = Duration::from_millis(250);
+
+/// How the lock was got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// From a holder that released it, or for the first time.
+    Clean,
+    /// From a holder that died with it. Nobody else gets this news.
+    OwnerDied,
+}
+
+/// Why the lock was not got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Held by another thread.
+    Busy,
+    /// The word names the calling thread.
+    OwnWord,
+    /// The deadline has passed.
+    TimedOut,
+    /// A signal handler ran, and the caller wanted to know.
+    Interrupted,
+}
+
+/// How long to wait for a lock, and for what to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// Give up at this point; none: never.
+    pub(crate) deadline: Option<Deadline>,
+    /// Give up when a signal handler has run.
+    pub(crate) interruptible: bool,
+}
+
+/// See the head of this file.
+#[repr(transparent)]
+pub(crate) struct Word(AtomicU32);
+
+impl Word {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Takes the lock if the word is 0; the whole of an uncontended lock.
+    #[inline(always)]
+    pub(crate) fn acquire_free(&self, tid: u32) -> bool {
+        self.0.compare_exchange(0, tid, Acquire, Relaxed).is_ok()
+    }
+
+    /// Takes the lock if nobody holds it, also from a dead holder.
+    pub(crate) fn try_acquire(&self, tid: u32) -> Result<Acquired, Refused> {
+        let mut seen = self.0.load(Relaxed);
+        loop {
+            if let Some(owner) = owner(seen) {
+                return Err(if owner == tid { Refused::OwnWord } else { Refused::Busy });
+            }
+            match self.take(seen, tid, 0) {
+                Ok(acquired) => return Ok(acquired),
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+
+    /// Takes the lock, waiting for it as long as `patience` lasts.
+    #[cold]
+    pub(crate) fn acquire(&self, tid: u32, patience: Patience) -> Result<Acquired, Refused> {
+        let mut spin = SpinWait::default();
+        // What the word is marked with when it is taken: after a sleep, others may be left sleeping.
+        let mut mark = 0;
+        loop {
+            let seen = self.0.load(Relaxed);
+            match owner(seen) {
+                None => match self.take(seen, tid, mark) {
+                    Ok(acquired) => return Ok(acquired),
+                    Err(_) => continue,
+                },
+                Some(owner) if owner == tid => return Err(Refused::OwnWord),
+                Some(_) => {}
+            }
+            if seen & WAITERS == 0 {
+                if spin.spin() {
+                    continue;
+                }
+                if self.0.compare_exchange_weak(seen, seen | WAITERS, Relaxed, Relaxed).is_err() {
+                    continue;
+                }
+            }
+            // From here to the sleep the word is marked, so giving up loses nobody's wake-up.
+            if patience.deadline.is_some_and(Deadline::has_passed) {
+                return Err(Refused::TimedOut);
+            }
+            let recheck = Deadline::after(RECHECK);
+            let until = patience.deadline.map_or(recheck, |deadline| deadline.min(recheck));
+            if futex::wait(&self.0, seen | WAITERS, until) == Woken::Signal && patience.interruptible {
+                return Err(Refused::Interrupted);
+            }
+            mark = WAITERS;
+            spin = SpinWait::default();
+        }
+    }
+
+    /// Takes a word that was free when it was `seen`, keeping its waiters bit.
+    fn take(&self, seen: u32, tid: u32, mark: u32) -> Result<Acquired, u32> {
+        let taken = tid | (seen & WAITERS) | mark;
+        self.0.compare_exchange(seen, taken, Acquire, Relaxed)?;
+        Ok(if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied })
+    }
+
+    /// Gives the lock up and wakes one sleeper. Only for the holder.
+    #[inline(always)]
+    pub(crate) fn release(&self) {
+        if self.0.swap(0, Release) & WAITERS != 0 {
+            futex::wake_one(&self.0);
+        }
+    }
+
+    /// Gives the lock up the way the kernel does for a dead holder. Only for the holder.
+    #[cold]
+    pub(crate) fn release_as_dead(&self) {
+        let mut seen = self.0.load(Relaxed);
+        while let Err(changed) =
+            self.0.compare_exchange_weak(seen, OWNER_DIED | (seen & WAITERS), Release, Relaxed)
+        {
+            seen = changed;
+        }
+        if seen & WAITERS != 0 {
+            futex::wake_one(&self.0);
+        }
+    }
+
+    /// The part of `acquire` up to the end of its first sleep. Does not sleep if the word is free or its own.
+    #[cfg(loom)]
+    pub(crate) fn sleep_once(&self, tid: u32) {
+        let mut seen = self.0.load(Relaxed);
+        while let Some(owner) = owner(seen)
+            && owner != tid
+        {
+            match self.0.compare_exchange(seen, seen | WAITERS, Relaxed, Relaxed) {
+                Ok(_) => {
+                    futex::wait(&self.0, seen | WAITERS, Deadline::after(RECHECK));
+                    return;
+                }
+                Err(changed) => seen = changed,
+            }
+        }
+    }
+
+    /// What the kernel does with this word for a thread that dies holding it, or with a lock call on it unfinished
+    /// (`handle_futex_death` in kernel/futex/core.c).
+    #[cfg(loom)]
+    pub(crate) fn kernel_cleans_up_after(&self, tid: u32) {
+        loop {
+            let seen = self.0.load(Relaxed);
+            match owner(seen) {
+                None => return futex::wake_one(&self.0),
+                Some(owner) if owner != tid => return,
+                Some(_) => {}
+            }
+            let dead = OWNER_DIED | (seen & WAITERS);
+            if self.0.compare_exchange(seen, dead, loom::sync::atomic::Ordering::SeqCst, Relaxed).is_ok() {
+                if seen & WAITERS != 0 {
+                    futex::wake_one(&self.0);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// The holder that a word names.
+fn owner(word: u32) -> Option<u32> {
+    match word & TID_MASK {
+        0 => None,
+        tid => Some(tid),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn word(bits: u32) -> Word {
+        Word(AtomicU32::new(bits))
+    }
+
+    fn soon() -> Patience {
+        Patience { deadline: Some(Deadline::after(Duration::from_millis(1))), interruptible: false }
+    }
+
+    #[test]
+    fn every_free_word_can_be_taken_and_tells_its_news_once() {
+        for (bits, news, after) in [
+            (0, Acquired::Clean, 5),
+            (WAITERS, Acquired::Clean, 5 | WAITERS),
+            (OWNER_DIED, Acquired::OwnerDied, 5),
+            (OWNER_DIED | WAITERS, Acquired::OwnerDied, 5 | WAITERS),
+        ] {
+            let word = word(bits);
+            assert_eq!(word.try_acquire(5), Ok(news), "{bits:#x}");
+            assert_eq!(word.0.load(Relaxed), after, "{bits:#x}");
+            word.release();
+            assert_eq!(word.0.load(Relaxed), 0);
+            assert_eq!(word.acquire(6, soon()), Ok(Acquired::Clean));
+        }
+    }
+
+    #[test]
+    fn every_held_word_is_refused() {
+        for flags in [0, WAITERS, OWNER_DIED, WAITERS | OWNER_DIED] {
+            assert_eq!(word(5 | flags).try_acquire(6), Err(Refused::Busy));
+            assert_eq!(word(5 | flags).try_acquire(5), Err(Refused::OwnWord));
+            assert_eq!(word(5 | flags).acquire(5, soon()), Err(Refused::OwnWord));
+        }
+    }
+
+    #[test]
+    fn giving_up_leaves_the_word_marked() {
+        let word = word(5);
+        assert_eq!(word.acquire(6, soon()), Err(Refused::TimedOut));
+        assert_eq!(word.0.load(Relaxed), 5 | WAITERS);
+    }
+
+    #[test]
+    fn a_holder_that_gives_up_as_dead_leaves_the_kernels_word() {
+        let word = word(5 | WAITERS);
+        word.release_as_dead();
+        assert_eq!(word.0.load(Relaxed), OWNER_DIED | WAITERS);
+    }
+}
