@@ -29,6 +29,7 @@ compile_error!(
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("shm-core supports 64-bit little-endian machines only (x86-64 and aarch64)");
 
+mod arena;
 mod array;
 mod contents;
 pub mod element;
@@ -40,6 +41,7 @@ mod process;
 mod segment;
 mod sys;
 
+pub use arena::{Arena, Block, OwnerId, OwnerUsage, Reclaimed, Usage};
 pub use array::*;
 pub use contents::{Contents, Entry, EntryKind};
 pub use element::Element;
