@@ -1,1 +1,48 @@
-//! placeholder
+//! Map and reduce over forked workers that share memory and survive nothing silently.
+//!
+//! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), and [`map_chunks`](MapReduce::map_chunks), which
+//!   lends disjoint `&mut` chunks of a shared array to the workers.
+//! - [`Crew`]: workers that are kept for many runs over one array.
+//! - [`Worker`]: what the function in a worker knows of itself, and its [critical section](Worker::critical).
+//! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
+//!
+//! Workers are forked, so the function is a closure that captures what it likes, and what it captures is not serialised. A worker that panics or is
+//! killed is noticed at once and reported; nothing that was finished is lost. How master and workers talk is in `PROTOCOL.md`
+//! of this crate; segments and locks are `shm-core`'s and `shm-sync`'s.
+//!
+//! ```
+//! use shm_core::{Anonymous, SharedArray};
+//! use shm_pool::MapReduce;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut array = SharedArray::<f64, _>::zeros(Anonymous, 1 << 16)?;
+//! let pool = MapReduce::new();
+//! # let pool = pool.threads_ok();
+//! let partial = pool.map_chunks(&mut array.exclusive()?, 1 << 12, |_worker, offset, chunk: &mut [f64]| {
+//!     chunk.iter_mut().enumerate().for_each(|(i, x)| *x = (offset + i) as f64);
+//!     chunk.iter().sum::<f64>()
+//! })?;
+//! assert_eq!(partial.iter().sum::<f64>(), array.to_ndarray().sum());
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod chunks;
+mod control;
+mod cpus;
+mod crew;
+mod error;
+mod fork;
+mod items;
+mod map;
+mod master;
+mod results;
+mod schedule;
+mod stdio;
+mod worker;
+
+pub use builder::MapReduce;
+pub use crew::Crew;
+pub use error::{Error, ErrorKind, Exit, MapError};
+pub use worker::Worker;

@@ -1,0 +1,184 @@
+//! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
+
+use std::sync::{Arc, Once, OnceLock};
+
+use crate::cpus;
+use crate::fork::thread_count;
+
+/// Forks workers that call a function for each of many items, and collects the results.
+///
+/// A pool is a set of options; processes exist only while one of its methods works, and as long as a [`Crew`](crate::Crew) lives. Closures
+/// and what they capture are inherited by the fork: nothing is serialised on the way in. Results are serialised with serde.
+///
+/// # What a function may do in a worker
+/// A worker is a copy of this process with one thread. What it changes in private memory nobody else sees; shared memory (a
+/// [`SharedArray`](shm_core::SharedArray), a [`Mutex`](shm_sync::Mutex)) is how workers meet. Items and captured values are dropped in the master too,
+/// so one whose destructor does something outside of the process (removes a file) does it twice. If other threads of the master hold locks at
+/// the time of the fork, nobody releases them in the workers: hence the warning for masters with several threads. Standard output and error, Rust's
+/// and C's, are flushed before the fork and at a worker's end.
+///
+/// # Failure
+/// A panic in a worker, and a worker that is killed, aborts or leaves by itself, end the map with an error that names worker and item; the others
+/// finish the item that they are at, or are killed if that takes longer than a tenth of a second. No worker outlives the call. Finished results are kept in
+/// the [`MapError`](crate::MapError). When the calling thread or its process dies, the kernel kills the workers.
+///
+/// ```
+/// use shm_pool::MapReduce;
+///
+/// let pool = MapReduce::new().workers(2);
+/// # let pool = pool.threads_ok();
+/// let squares: Vec<u64> = pool.map(0..1000u64, |_worker, i| i * i)?;
+/// assert_eq!(squares[30], 900);
+/// # Ok::<(), shm_pool::Error>(())
+/// ```
+pub struct MapReduce<P = fn(usize, usize)> {
+    workers: Option<usize>,
+    default_workers: OnceLock<usize>,
+    warning: Warning,
+    pub(crate) progress: Option<Arc<P>>,
+}
+
+/// What happens before the fork in a master with several threads.
+#[derive(Clone)]
+enum Warning {
+    /// One line on standard error, once in the life of the process.
+    Once,
+    Never,
+    Call(Arc<dyn Fn(&str) + Send + Sync>),
+}
+
+impl MapReduce {
+    /// Makes a pool with as many workers as the environment grants.
+    ///
+    /// That is `OMP_NUM_THREADS`, else `PBS_NUM_PPN`, else `SLURM_CPUS_PER_TASK`, else the processors that this process may run on, limited by
+    /// the quota of its control group.
+    pub fn new() -> MapReduce {
+        MapReduce { workers: None, default_workers: OnceLock::new(), warning: Warning::Once, progress: None }
+    }
+}
+
+impl Default for MapReduce {
+    fn default() -> MapReduce {
+        MapReduce::new()
+    }
+}
+
+impl<P> MapReduce<P> {
+    /// Sets the number of workers. With 0 the function runs in the master, item by item: for a debugger; panics then unwind as usual.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let mut seen = Vec::new();
+    /// let lengths = MapReduce::new().workers(0).map_reduce(["a", "bc"], |_, text| text.len(), |i, n| {
+    ///     seen.push(i);
+    ///     n
+    /// })?;
+    /// assert_eq!((lengths, seen), (vec![1, 2], vec![0, 1]));
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> MapReduce<P> {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Calls `progress` in the master's thread as results arrive, with the number of those that have and of all.
+    ///
+    /// Results of quick items arrive many at a time, those of slow items about every 5 ms.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::cell::Cell;
+    /// let last = Cell::new((0, 0));
+    /// let pool = MapReduce::new().workers(2).threads_ok().progress(|done, total| last.set((done, total)));
+    /// pool.map(0..100, |_, i| i)?;
+    /// assert_eq!(last.get(), (100, 100));
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn progress<Q: Fn(usize, usize)>(self, progress: Q) -> MapReduce<Q> {
+        MapReduce {
+            workers: self.workers,
+            default_workers: self.default_workers,
+            warning: self.warning,
+            progress: Some(Arc::new(progress)),
+        }
+    }
+
+    /// Says that a master with several threads is known to be fine: its other threads hold no lock that the function needs.
+    #[must_use]
+    pub fn threads_ok(mut self) -> MapReduce<P> {
+        self.warning = Warning::Never;
+        self
+    }
+
+    /// Calls `warning` before each fork in a master with several threads (default: one line on standard error, once).
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::sync::{Arc, Mutex};
+    /// let heard = Arc::new(Mutex::new(String::new()));
+    /// let pool = MapReduce::new().workers(1).on_warning({
+    ///     let heard = heard.clone();
+    ///     move |text| *heard.lock().unwrap() = text.to_owned()
+    /// });
+    /// let (tell, wait) = std::sync::mpsc::channel::<()>();
+    /// let other = std::thread::spawn(move || wait.recv());
+    /// pool.map(0..2, |_, i| i)?;
+    /// drop(tell);
+    /// other.join().unwrap().unwrap_err();
+    /// assert!(heard.lock().unwrap().contains("threads"));
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_warning(mut self, warning: impl Fn(&str) + Send + Sync + 'static) -> MapReduce<P> {
+        self.warning = Warning::Call(Arc::new(warning));
+        self
+    }
+
+    /// Returns how many workers a map with enough items forks.
+    ///
+    /// ```
+    /// assert_eq!(shm_pool::MapReduce::new().workers(3).worker_count(), 3);
+    /// assert!(shm_pool::MapReduce::new().worker_count() >= 1);
+    /// ```
+    pub fn worker_count(&self) -> usize {
+        self.workers.unwrap_or_else(|| *self.default_workers.get_or_init(cpus::default_workers))
+    }
+
+    /// To be called before a fork.
+    pub(crate) fn warn_of_threads(&self) {
+        static WARNED: Once = Once::new();
+        if matches!(self.warning, Warning::Never)
+            || WARNED.is_completed() && matches!(self.warning, Warning::Once)
+        {
+            return;
+        }
+        let Some(threads) = thread_count().filter(|threads| *threads > 1) else { return };
+        let text = format!(
+            "shm-pool: this process has {threads} threads, and forked workers have only one; a lock that another thread holds now stays \
+             locked in them. Fork before the threads start, or say MapReduce::threads_ok()"
+        );
+        match &self.warning {
+            Warning::Call(warning) => warning(&text),
+            _ => WARNED.call_once(|| eprintln!("{text}")),
+        }
+    }
+}
+
+impl<P> Clone for MapReduce<P> {
+    fn clone(&self) -> MapReduce<P> {
+        MapReduce {
+            workers: self.workers,
+            default_workers: self.default_workers.clone(),
+            warning: self.warning.clone(),
+            progress: self.progress.clone(),
+        }
+    }
+}
+
+impl<P> std::fmt::Debug for MapReduce<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MapReduce").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}

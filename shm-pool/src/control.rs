@@ -1,0 +1,430 @@
+#![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
+//! The control segment: all that master and workers tell each other, as atomics in shared pages.
+//!
+//! One anonymous segment of kind pool with three entries: `control` (the structures below), `critical` (the mutex of the critical section) and
+//! `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
+//! `worker.rs` and `master.rs`. Nothing here blocks.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+
+use shm_core::{Arena, Contents, Segment, SegmentKind, SegmentOptions};
+use shm_sync::{LockError, Mutex, MutexGuard};
+
+use crate::error::{Error, ErrorKind, Panic};
+
+/// What is common to all workers.
+#[repr(C, align(128))]
+pub(crate) struct Header {
+    /// Number of the run that the workers shall work on; futex word of those that wait for the next one. +0.
+    pub(crate) run: AtomicU32,
+    /// Not 0: leave at the next item. +4.
+    pub(crate) stop: AtomicU32,
+    /// How many workers sleep on `run`. +8.
+    pub(crate) sleepers: AtomicU32,
+    _pad0: [u32; 29],
+    /// Where to look for the next free batch: the run in the upper half, a batch number in the lower. +128.
+    pub(crate) cursor: AtomicU64,
+    _pad1: [u64; 15],
+    /// Not 0: the master sleeps, or is about to, and wants a word through the eventfd. +256.
+    pub(crate) master_sleeps: AtomicU32,
+    _pad2: [u32; 31],
+    /// Blocks of the arena on their way to the master; futex word of the workers that wait for memory. +384.
+    pub(crate) in_flight: AtomicU32,
+    /// How many workers sleep on `in_flight`. +388.
+    pub(crate) hungry: AtomicU32,
+    _pad3: [u32; 30],
+}
+
+/// Messages that a ring has room for; a power of two.
+pub(crate) const RING: usize = 64;
+/// Bytes that a worker has for the text of its failure.
+const WORDS: usize = 8192 - 256 - RING * size_of::<[u64; 4]>();
+
+/// What belongs to one worker. Everything is written by the worker, but `tail`.
+#[repr(C, align(128))]
+pub(crate) struct Slot {
+    /// One of [`State`]. +0.
+    state: AtomicU32,
+    /// What kind of failure, in state failed: one of [`Failure`]'s codes. +4.
+    failure: AtomicU32,
+    /// The item that the function is called with. +8.
+    pub(crate) item: AtomicU64,
+    /// How many messages were ever written to the ring, modulo 2^32. +16.
+    head: AtomicU32,
+    /// Bytes of `words` that are valid. +20.
+    words_len: AtomicU32,
+    /// Not 0: the ring is full, and the worker sleeps on `tail`, or is about to. +24.
+    waits: AtomicU32,
+    _pad0: [u32; 25],
+    /// How many messages the master has taken out of the ring; futex word of a worker whose ring is full. +128.
+    tail: AtomicU32,
+    _pad1: [u32; 31],
+    /// +256.
+    ring: [[AtomicU64; 4]; RING],
+    /// +2304.
+    words: [AtomicU8; WORDS],
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 512 && size_of::<Slot>() == 8192);
+    assert!(
+        std::mem::offset_of!(Header, cursor) == 128 && std::mem::offset_of!(Header, master_sleeps) == 256
+    );
+    assert!(std::mem::offset_of!(Header, in_flight) == 384);
+    assert!(std::mem::offset_of!(Slot, tail) == 128 && std::mem::offset_of!(Slot, ring) == 256);
+    assert!(std::mem::offset_of!(Slot, words) == 2304);
+};
+
+/// What a worker is doing, as far as the master needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum State {
+    /// Forked, waiting for a run or between two batches.
+    Idle = 0,
+    /// Inside the user's function, or on its way there.
+    Working = 1,
+    /// It has left in order; only its exit remains.
+    Finished = 2,
+    /// It has given up and said why.
+    Failed = 3,
+}
+
+/// Why a worker has given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The function panicked.
+    Panic(Panic),
+    /// A result could not be serialised.
+    Encode(String),
+    /// A result found no memory.
+    Memory(String),
+    /// The pool's own descriptors, locks or words do not work any more.
+    Broken(String),
+}
+
+impl Failure {
+    fn code(&self) -> u32 {
+        match self {
+            Failure::Panic(_) => 1,
+            Failure::Encode(_) => 2,
+            Failure::Memory(_) => 3,
+            Failure::Broken(_) => 4,
+        }
+    }
+}
+
+/// Tells the master about the results of consecutive items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Where the block is, counted from the start of the segment; only if `len` is not 0.
+    pub(crate) offset: u64,
+    /// Bytes of results.
+    pub(crate) len: u64,
+}
+
+/// This process's handle of the control segment; workers inherit the master's.
+pub(crate) struct Control {
+    pub(crate) arena: Arena,
+    critical: Mutex<u32>,
+    base: NonNull<u8>,
+    workers: usize,
+    batches: usize,
+    /// Keeps the mapping.
+    _segment: Segment,
+}
+
+// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Sync` by itself.
+unsafe impl Sync for Control {}
+
+/// Address space for results, the first that the system grants. Memory is taken as it is used.
+const RESERVES: [usize; 4] = [64 << 30, 8 << 30, 1 << 30, 64 << 20];
+
+impl Control {
+    /// Makes the segment for so many workers and batches.
+    pub(crate) fn new(workers: usize, batches: usize) -> Result<Control, Error> {
+        let below = |e: shm_core::Error| segment_error(&e).caused_by(e);
+        let len = size_of::<Header>() + workers * size_of::<Slot>() + batches * size_of::<AtomicU64>();
+        let contents = Contents::new().kind(SegmentKind::Pool).bytes("control", len, 128).map_err(below)?;
+        let contents = Mutex::<u32>::plan(contents, "critical").map_err(lock_error)?;
+        let contents = contents.arena("results", Arena::MIN_LEN).map_err(below)?;
+        let create = |reserve: usize| {
+            SegmentOptions::new().sparse(true).reserve_max(len + reserve).create_anonymous(&contents)
+        };
+        let mut segment = create(RESERVES[0]);
+        for reserve in &RESERVES[1..] {
+            if !matches!(&segment, Err(e) if e.kind() == shm_core::ErrorKind::OutOfMemory) {
+                break;
+            }
+            segment = create(*reserve);
+        }
+        let segment = segment.map_err(below)?;
+        let arena = Arena::create_in(&segment, "results").map_err(below)?;
+        let critical = Mutex::new_in(&segment, "critical").map_err(lock_error)?;
+        let offset = segment.entry("control").map_err(below)?.offset();
+        // No dereference: the entry lies inside the mapping.
+        let base =
+            NonNull::new(segment.as_ptr().wrapping_add(offset)).expect("a mapping is not at address 0");
+        Ok(Control { arena, critical, base, workers, batches, _segment: segment })
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the entry begins here, is mapped readable and writable as long as `_segment` lives, is aligned to 128 and longer than a header;
+        // a header consists of atomics (and padding that nobody touches), for which any bytes are valid and which others may write.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// The slot of a worker.
+    pub(crate) fn slot(&self, rank: usize) -> &Slot {
+        assert!(rank < self.workers);
+        let at = size_of::<Header>() + rank * size_of::<Slot>();
+        // SAFETY: as in `header`; the entry has room for a slot for each worker behind the header, and both are multiples of 128 long.
+        unsafe { self.base.add(at).cast::<Slot>().as_ref() }
+    }
+
+    /// The word that says who has a batch: the run in the upper half, the worker's number plus 1 in the lower.
+    fn owner(&self, batch: usize) -> &AtomicU64 {
+        assert!(batch < self.batches);
+        let at = size_of::<Header>() + self.workers * size_of::<Slot>() + batch * size_of::<AtomicU64>();
+        // SAFETY: as in `header`; the entry has room for a word for each batch behind the slots, and all before are multiples of 8 long.
+        unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.header().stop.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the next free batch of `run` for worker `rank`: one compare-exchange, which records who has it.
+    pub(crate) fn claim(&self, run: u32, rank: usize) -> Option<usize> {
+        let cursor = &self.header().cursor;
+        let mine = u64::from(run) << 32 | (rank as u64 + 1);
+        loop {
+            // Acquire: whoever sees the cursor of a run sees what the master wrote before it.
+            let at = cursor.load(Ordering::Acquire);
+            let batch = (at & 0xFFFF_FFFF) as usize;
+            if (at >> 32) as u32 != run || batch >= self.batches {
+                return None;
+            }
+            let word = self.owner(batch);
+            let found = word.load(Ordering::Relaxed);
+            // A word of an earlier run is free. One of a later run cannot be taken by a worker that comes late.
+            let free = found == 0 || (run.wrapping_sub((found >> 32) as u32) as i32) > 0;
+            let taken =
+                free && word.compare_exchange(found, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            // The cursor is a hint: whoever comes by moves it on, so that a death in between stops nobody.
+            let _ = cursor.compare_exchange(at, at + 1, Ordering::Release, Ordering::Relaxed);
+            if taken {
+                return Some(batch);
+            }
+        }
+    }
+
+    /// The worker that has taken a batch in `run`.
+    pub(crate) fn taker(&self, run: u32, batch: usize) -> Option<usize> {
+        let word = self.owner(batch).load(Ordering::Relaxed);
+        let rank = (word & 0xFFFF_FFFF) as usize;
+        ((word >> 32) as u32 == run && rank > 0).then(|| rank - 1)
+    }
+
+    /// Enters the critical section; a holder that died in it leaves it free.
+    pub(crate) fn critical(&self) -> Result<MutexGuard<'_, u32>, shm_sync::Error> {
+        self.critical.lock().or_else(LockError::recover)
+    }
+
+    /// As [`critical`](Self::critical), but waits for `timeout` at most.
+    pub(crate) fn critical_within(
+        &self,
+        timeout: std::time::Duration,
+    ) -> Result<MutexGuard<'_, u32>, shm_sync::Error> {
+        self.critical.lock_timeout(timeout).or_else(LockError::recover)
+    }
+}
+
+impl Slot {
+    pub(crate) fn state(&self) -> Option<State> {
+        [State::Idle, State::Working, State::Finished, State::Failed]
+            .into_iter()
+            .find(|state| *state as u32 == self.state.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u32, Ordering::Release);
+    }
+
+    /// Says why the worker gives up. The text is cut to what there is room for.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        let text = match failure {
+            Failure::Panic(panic) => format!("{}\0{}\0{}", panic.message, panic.location, panic.backtrace),
+            Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) => text.clone(),
+        };
+        let len = text.len().min(WORDS);
+        for (byte, to) in text.as_bytes()[..len].iter().zip(&self.words) {
+            to.store(*byte, Ordering::Relaxed);
+        }
+        self.words_len.store(len as u32, Ordering::Relaxed);
+        self.failure.store(failure.code(), Ordering::Relaxed);
+        self.set_state(State::Failed); // Release: the words come first
+    }
+
+    /// Why the worker has given up, if it has.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        if self.state() != Some(State::Failed) {
+            return None;
+        }
+        let len = self.words_len.load(Ordering::Relaxed) as usize;
+        let bytes: Vec<u8> = self.words.iter().take(len).map(|byte| byte.load(Ordering::Relaxed)).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Some(match self.failure.load(Ordering::Relaxed) {
+            1 => {
+                let mut parts = text.splitn(3, '\0').map(str::to_owned);
+                let mut part = || parts.next().unwrap_or_default();
+                Failure::Panic(Panic { message: part(), location: part(), backtrace: part() })
+            }
+            2 => Failure::Encode(text),
+            3 => Failure::Memory(text),
+            _ => Failure::Broken(text),
+        })
+    }
+
+    /// Appends a message to the ring, or gives back what `tail` was when the ring was full. Only for the worker.
+    pub(crate) fn push(&self, message: Message) -> Result<(), u32> {
+        let head = self.head.load(Ordering::Relaxed);
+        // Acquire: the master has read the message that is overwritten.
+        let tail = self.tail.load(Ordering::Acquire);
+        if head.wrapping_sub(tail) as usize >= RING {
+            return Err(tail);
+        }
+        let words = [message.first, message.count, message.offset, message.len];
+        for (to, word) in self.ring[head as usize % RING].iter().zip(words) {
+            to.store(word, Ordering::Relaxed);
+        }
+        self.head.store(head.wrapping_add(1), Ordering::Release); // the message comes first
+        Ok(())
+    }
+
+    /// Takes the oldest message out of the ring. Only for the master.
+    pub(crate) fn pop(&self) -> Option<Message> {
+        let tail = self.tail.load(Ordering::Relaxed);
+        if self.head.load(Ordering::Acquire) == tail {
+            return None;
+        }
+        let [first, count, offset, len] =
+            std::array::from_fn(|i| self.ring[tail as usize % RING][i].load(Ordering::Relaxed));
+        self.tail.store(tail.wrapping_add(1), Ordering::Release); // it was read
+        Some(Message { first, count, offset, len })
+    }
+
+    /// Whether there is a message.
+    pub(crate) fn has_message(&self) -> bool {
+        self.head.load(Ordering::Acquire) != self.tail.load(Ordering::Relaxed)
+    }
+
+    /// For the worker, around its sleep until the ring is no longer as full as it was at `tail`.
+    pub(crate) fn wait_for_room(&self, sleep: impl FnOnce(&AtomicU32)) {
+        self.waits.store(1, Ordering::Relaxed);
+        // Either the sleep sees a new tail, or the master, behind the same fence, sees that somebody waits.
+        fence(Ordering::SeqCst);
+        sleep(&self.tail);
+        self.waits.store(0, Ordering::Relaxed);
+    }
+
+    /// For the master, when it has taken a message out: whether the worker has to be woken.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waits.load(Ordering::Relaxed) != 0
+    }
+
+    /// The futex word of a worker whose ring is full.
+    pub(crate) fn tail(&self) -> &AtomicU32 {
+        &self.tail
+    }
+}
+
+impl Header {
+    /// For a worker that has just written something: whether the master has to be woken.
+    pub(crate) fn master_wants_word(&self) -> bool {
+        // Either this sees that the master sleeps, or the master, which looks again behind the same fence, sees what was written.
+        fence(Ordering::SeqCst);
+        self.master_sleeps.load(Ordering::Relaxed) != 0 && self.master_sleeps.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// For the master, before its last look around and its sleep.
+    pub(crate) fn master_goes_to_sleep(&self) {
+        self.master_sleeps.store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn master_is_awake(&self) {
+        self.master_sleeps.store(0, Ordering::Relaxed);
+    }
+}
+
+fn segment_error(e: &shm_core::Error) -> Error {
+    Error::new(ErrorKind::Segment, "prepare workers", e.to_string())
+}
+
+fn lock_error(e: shm_sync::Error) -> Error {
+    Error::new(ErrorKind::Segment, "prepare workers", e.to_string()).caused_by(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_keeps_order_and_says_when_it_is_full() {
+        let control = Control::new(1, 0).unwrap();
+        let slot = control.slot(0);
+        let message = |first| Message { first, count: 1, offset: 2 * first, len: 3 };
+        for round in 0..5 {
+            for i in 0..RING as u64 {
+                slot.push(message(round + i)).unwrap();
+            }
+            slot.push(message(0)).unwrap_err();
+            for i in 0..RING as u64 {
+                assert_eq!(slot.pop(), Some(message(round + i)));
+            }
+            assert_eq!(slot.pop(), None);
+        }
+    }
+
+    #[test]
+    fn each_batch_is_claimed_once_a_run() {
+        let control = Control::new(3, 100).unwrap();
+        for run in [1, 2, 3] {
+            control.header().cursor.store(u64::from(run) << 32, Ordering::Release);
+            let claimed: Vec<usize> = std::thread::scope(|scope| {
+                let control = &control;
+                let take = |rank| {
+                    scope.spawn(move || std::iter::from_fn(|| control.claim(run, rank)).collect::<Vec<_>>())
+                };
+                let threads: Vec<_> = (0..3).map(take).collect();
+                threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            });
+            let mut sorted = claimed.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+            assert!((0..100).all(|batch| control.taker(run, batch).is_some()));
+            assert_eq!(control.claim(run - 1, 0), None, "a worker that is late takes nothing");
+        }
+    }
+
+    #[test]
+    fn failures_travel() {
+        let control = Control::new(2, 0).unwrap();
+        assert_eq!(control.slot(1).failure(), None);
+        let panic = Panic { message: "m".repeat(20), location: "here".into(), backtrace: "b".repeat(10_000) };
+        control.slot(1).fail(&Failure::Panic(panic.clone()));
+        let Some(Failure::Panic(found)) = control.slot(1).failure() else { panic!("no panic") };
+        assert_eq!((&found.message, &found.location), (&panic.message, &panic.location));
+        assert!(found.backtrace.len() > 5000 && panic.backtrace.starts_with(&found.backtrace));
+        control.slot(0).fail(&Failure::Memory("none".into()));
+        assert_eq!(control.slot(0).failure(), Some(Failure::Memory("none".into())));
+    }
+}

@@ -1,0 +1,142 @@
+#![allow(unsafe_code, reason = "lends chunks, each to one worker")]
+//! [`Crew`]: workers that are kept between runs over the chunks of an array.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ndarray::{ArrayView, ArrayViewMut, Dimension};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shm_core::{Element, Exclusive};
+
+use crate::builder::MapReduce;
+use crate::chunks::Chunks;
+use crate::error::{Error, ErrorKind, MapError};
+use crate::master::Team;
+use crate::worker::Worker;
+
+/// Workers that were forked for the chunks of an array and are kept between runs; got from [`MapReduce::crew`].
+///
+/// It stays in the thread that forked the workers, whose end is theirs too. Dropping it ends them and returns when they are gone. After
+/// an error they are gone, and the crew can only be dropped. In a forked copy of this process a crew does nothing.
+///
+/// ```compile_fail,E0277
+/// # use shm_core::{Anonymous, SharedArray};
+/// # let mut array = SharedArray::<u8, _>::zeros(Anonymous, 10).unwrap();
+/// # let mut alone = array.exclusive().unwrap();
+/// let crew = shm_pool::MapReduce::new().crew(&mut alone, 1, |_, _, _: &mut [u8]| ()).unwrap();
+/// std::thread::scope(|scope| scope.spawn(move || drop(crew)));
+/// ```
+pub struct Crew<'a, 'e, T: Element, D: Dimension, R> {
+    /// Nothing for a pool with 0 workers and for an array without elements.
+    team: Option<Team>,
+    array: &'a mut Exclusive<'e, T, D>,
+    chunk_len: usize,
+    /// What the workers inherited, for a master without workers.
+    work: Box<Work<'a, T, R>>,
+    progress: Box<dyn Fn(usize, usize) + 'a>,
+    /// The workers end with this thread.
+    stays: PhantomData<*const ()>,
+}
+
+type Work<'a, T, R> = dyn Fn(&Worker, usize, &mut [T]) -> R + 'a;
+
+impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a, 'e, T, D, R> {
+    pub(crate) fn fork<P: Fn(usize, usize) + 'a>(
+        pool: &MapReduce<P>,
+        array: &'a mut Exclusive<'e, T, D>,
+        chunk_len: usize,
+        work: impl Fn(&Worker, usize, &mut [T]) -> R + 'a,
+        kept: bool,
+    ) -> Result<Self, Error> {
+        let chunks = cut(array, chunk_len)?;
+        let (count, workers) = (chunks.count(), pool.worker_count());
+        let mut team = None;
+        if workers > 0 && count > 0 {
+            pool.warn_of_threads();
+            let work = |worker: &Worker, index: usize| {
+                // SAFETY: this runs in workers, which inherit the mapping. The crew keeps the array's borrow as long as they live. In a run each index is
+                // given to one worker, once (`Team::fork`), and the master uses the array between runs only (`Crew`'s methods take `self`).
+                let chunk = unsafe { chunks.get(index) };
+                work(worker, chunks.offset(index), chunk)
+            };
+            team = Some(Team::fork(format!("map {count} chunks"), count, workers, kept, &work)?);
+        }
+        let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {
+            Some(progress) => {
+                let progress: Arc<P> = progress.clone();
+                Box::new(move |done, total| progress(done, total))
+            }
+            None => Box::new(|_, _| ()),
+        };
+        Ok(Crew { team, array, chunk_len, work: Box::new(work), progress, stays: PhantomData })
+    }
+
+    /// Has all chunks worked on once, and returns the results in the order of the chunks.
+    ///
+    /// # Errors
+    /// As [`MapReduce::map_chunks`]; [`Ended`](ErrorKind::Ended) after an earlier error.
+    ///
+    /// # Panics
+    /// If `progress` does; the workers are ended when the crew is dropped.
+    pub fn run(&mut self) -> Result<Vec<R>, MapError<R>> {
+        let chunks = cut(self.array, self.chunk_len)?;
+        let count = chunks.count();
+        if let Some(team) = &mut self.team {
+            return team.run(|_index, result| result, |done| (self.progress)(done, count));
+        }
+        let worker = Worker::master();
+        let each = |index| {
+            // SAFETY: the chunks were cut from the borrowed array just now, there are no workers, and each chunk is used up before the next.
+            let chunk = unsafe { chunks.get(index) };
+            let result = (self.work)(&worker, chunks.offset(index), chunk);
+            (self.progress)(index + 1, count);
+            result
+        };
+        Ok((0..count).map(each).collect())
+    }
+
+    /// Returns how many workers there are.
+    pub fn workers(&self) -> usize {
+        self.team.as_ref().map_or(0, Team::workers)
+    }
+
+    /// Returns a view of the array, between runs.
+    pub fn view(&self) -> ArrayView<'_, T, D> {
+        self.array.view()
+    }
+
+    /// Returns a mutable view of the array, between runs: the workers see in the next run what was written.
+    pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
+        self.array.view_mut()
+    }
+}
+
+/// Cuts an array into chunks.
+fn cut<T: Element, D: Dimension>(
+    array: &mut Exclusive<'_, T, D>,
+    chunk_len: usize,
+) -> Result<Chunks<T>, Error> {
+    let refuse = |reason: &str, remedy: &str| {
+        Err(Error::new(ErrorKind::InvalidArgument, "map chunks of an array", reason).remedy(remedy))
+    };
+    if chunk_len == 0 {
+        return refuse("chunks of 0 elements never come to an end", "ask for chunks of 1 element at least");
+    }
+    match array.as_mut_slice() {
+        Some(slice) => Ok(Chunks::new(slice, chunk_len)),
+        None => {
+            refuse("its elements do not lie one after another in C order", "copy it into an array in C order")
+        }
+    }
+}
+
+impl<T: Element, D: Dimension, R> std::fmt::Debug for Crew<'_, '_, T, D, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crew")
+            .field("workers", &self.team.as_ref().map_or(0, Team::workers))
+            .field("array", &self.array)
+            .field("chunk_len", &self.chunk_len)
+            .finish_non_exhaustive()
+    }
+}

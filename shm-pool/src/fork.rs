@@ -1,0 +1,179 @@
+#![allow(unsafe_code, reason = "fork, on_exit and _exit are only reachable through libc")]
+//! Worker processes: forked, watched through a pidfd, killed and reaped.
+//!
+//! The fork goes through libc, which registers the robust list of the child anew and keeps `malloc` usable there. The child asks for SIGKILL when the
+//! *thread* that forked it ends (`PR_SET_PDEATHSIG`, prctl(2)). That is the right moment here: the thread is blocked in a map, or owns
+//! the crew, which cannot leave it; when it ends, nobody waits for the workers any more. The child leaves by `_exit` only, so the parent's exit handlers
+//! and destructors never run in it: also when the user's function calls `exit`, because a handler that is registered in the child runs before all that it
+//! inherited and leaves at once (on_exit(3): handlers run in reverse order).
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::error::Exit;
+use crate::stdio;
+
+unsafe extern "C" {
+    /// glibc's on_exit(3), which tells the handler the exit code.
+    fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+}
+
+/// A forked child of this process.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    exit: Option<Exit>,
+}
+
+/// Forks; the child runs `work` and ends with the code that it returns.
+///
+/// `work` must not unwind. Buffers of standard output are expected to be empty: see [`stdio::around_fork`].
+pub(crate) fn fork(work: impl FnOnce() -> i32) -> io::Result<Child> {
+    let parent = rustix::process::getpid();
+    // SAFETY: `fork` has no preconditions. In the child of a process with several threads only this thread exists: what is called there are this
+    // crate (whose shared state is the control segment), the allocator and stdio (kept usable by libc and by `around_fork`) and the user's function,
+    // about whose limits the documentation of `MapReduce` speaks. The child ends in `leave` and does not return into the caller's frames.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        begin(parent);
+        leave(work());
+    }
+    let pid = if pid < 0 { None } else { Pid::from_raw(pid) };
+    let pid = pid.ok_or_else(io::Error::last_os_error)?;
+    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Child { pid, pidfd, exit: None }),
+        Err(errno) => {
+            // Without a pidfd its end could not be noticed. The pid is our child's until it is waited for.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+            Err(errno.into())
+        }
+    }
+}
+
+/// The first steps of the child.
+fn begin(parent: Pid) {
+    // It fails for no signal that exists.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if rustix::process::getppid() != Some(parent) {
+        leave(1); // the parent ended before it could be noticed
+    }
+    // SAFETY: the handler is a function of this library that takes these arguments and does not use the second.
+    unsafe { on_exit(leave_handler, std::ptr::null_mut()) };
+}
+
+extern "C" fn leave_handler(code: c_int, _argument: *mut c_void) {
+    leave(code);
+}
+
+/// Ends the process: writes out what it has buffered, and runs no exit handler.
+pub(crate) fn leave(code: i32) -> ! {
+    stdio::flush();
+    // SAFETY: `_exit` has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+impl Child {
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get() as u32
+    }
+
+    /// How it ended, once that was collected.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// Collects the exit status if it has ended, without waiting.
+    pub(crate) fn reap(&mut self) -> Option<Exit> {
+        if self.exit.is_none() {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            self.exit = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(None) | Err(Errno::INTR) => None,
+                Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Code(code),
+                    (_, Some(signal)) => Exit::Signal(signal),
+                    _ => Exit::Unknown,
+                }),
+                // Not our child any more: the program has waited for it somewhere else, or ignores SIGCHLD.
+                Err(_) => self.is_dead().then_some(Exit::Unknown),
+            };
+        }
+        self.exit
+    }
+
+    /// Whether the process has ended, without collecting its status.
+    fn is_dead(&self) -> bool {
+        let mut poll = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // POLLNVAL, when the program has closed the descriptor, counts too: there is nothing left to watch.
+        matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1))
+    }
+
+    /// Kills it, if it has not ended.
+    pub(crate) fn kill(&self) {
+        if self.exit.is_none() {
+            // A pidfd names no other process, even if this one was reaped by somebody else.
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+}
+
+impl AsFd for Child {
+    /// The pidfd: readable when the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// How many threads this process has; one system call.
+pub(crate) fn thread_count() -> Option<usize> {
+    // A folder has a link for itself, one for its name above, and one for each folder in it.
+    Some(rustix::fs::stat("/proc/self/task").ok()?.st_nlink.saturating_sub(2) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_of(work: impl FnOnce() -> i32) -> Exit {
+        wait(stdio::around_fork(|| fork(work)).unwrap())
+    }
+
+    fn wait(mut child: Child) -> Exit {
+        loop {
+            let mut poll = [rustix::event::PollFd::new(&child, rustix::event::PollFlags::IN)];
+            let _ = rustix::event::poll(&mut poll, None);
+            if let Some(exit) = child.reap() {
+                return exit;
+            }
+        }
+    }
+
+    #[test]
+    fn exits_are_told_apart() {
+        assert_eq!(exit_of(|| 7), Exit::Code(7));
+        assert_eq!(exit_of(|| std::process::exit(3)), Exit::Code(3));
+        assert_eq!(exit_of(|| std::process::abort()), Exit::Signal(libc::SIGABRT));
+        let child = stdio::around_fork(|| {
+            fork(|| {
+                loop {
+                    std::thread::park()
+                }
+            })
+        });
+        let child = child.unwrap();
+        child.kill();
+        assert_eq!(wait(child), Exit::Signal(libc::SIGKILL));
+    }
+
+    #[test]
+    fn threads_are_counted() {
+        let before = thread_count().unwrap();
+        assert!(before >= 1);
+    }
+}

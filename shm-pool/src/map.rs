@@ -1,0 +1,179 @@
+#![allow(unsafe_code, reason = "takes items, each once, in workers")]
+//! The maps: one run over items or over chunks of an array, by workers that are forked for it.
+
+use ndarray::Dimension;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shm_core::{Element, Exclusive};
+
+use crate::builder::MapReduce;
+use crate::crew::Crew;
+use crate::error::{Error, MapError};
+use crate::items::{self, Items};
+use crate::master::Team;
+use crate::worker::Worker;
+
+impl<P: Fn(usize, usize)> MapReduce<P> {
+    /// Calls `work` for each item in forked workers and returns the results in the order of the items.
+    ///
+    /// The items are collected before the fork. No items, no fork. Blocks until all results are there and the workers have ended; signals do not end
+    /// the wait, and their handlers run in the meantime.
+    ///
+    /// # Errors
+    /// [`MapError`] with the results that were finished, and one of these kinds:
+    /// [`Panicked`](crate::ErrorKind::Panicked) and [`Died`](crate::ErrorKind::Died) name worker and item;
+    /// [`Encode`](crate::ErrorKind::Encode), [`Decode`](crate::ErrorKind::Decode), [`OutOfMemory`](crate::ErrorKind::OutOfMemory) concern a result;
+    /// [`Fork`](crate::ErrorKind::Fork) names the limit; [`Segment`](crate::ErrorKind::Segment). All workers are gone when it returns.
+    ///
+    /// # Panics
+    /// If the iterator panics, or `progress`; with 0 workers also if `work` does.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let words = ["shared", "memory"];
+    /// let lengths = MapReduce::new().workers(2).threads_ok().map(words, |_worker, word| word.len())?;
+    /// assert_eq!(lengths, [6, 6]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn map<I, R, F>(&self, items: I, work: F) -> Result<Vec<R>, MapError<R>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        self.map_reduce(items, work, |_index, result| result)
+    }
+
+    /// Calls `work` for each item in forked workers, and `reduce` in the master with the index of the item and the result, as results arrive.
+    ///
+    /// `reduce` runs in the calling thread only, so it may change what it borrows (counters, sums); the order in which it is called is
+    /// that of arrival. What it returns is returned in the order of the items. It is otherwise as [`map`](MapReduce::map).
+    ///
+    /// # Errors
+    /// As [`map`](MapReduce::map); finished results are what `reduce` returned.
+    ///
+    /// # Panics
+    /// As [`map`](MapReduce::map), and if `reduce` does: the workers are ended first.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let mut total = 0;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// pool.map_reduce(1..=100u64, |_worker, i| i * i, |_index, square| total += square)?;
+    /// assert_eq!(total, 338_350);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn map_reduce<I, R, S, F, G>(&self, items: I, work: F, mut reduce: G) -> Result<Vec<S>, MapError<S>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Serialize + DeserializeOwned,
+        G: FnMut(usize, R) -> S,
+    {
+        let items = Items::collect(items);
+        let total = items.len();
+        let workers = self.worker_count();
+        let progress = |done| self.progress.as_ref().map_or((), |progress| progress(done, total));
+        if workers == 0 || total == 0 {
+            let worker = Worker::master();
+            let each = |(index, item)| {
+                let reduced = reduce(index, work(&worker, item));
+                progress(index + 1);
+                reduced
+            };
+            return Ok(items.into_vec().into_iter().enumerate().map(each).collect());
+        }
+        self.warn_of_threads();
+        items::lend(items, |items| {
+            let work = |worker: &Worker, index| {
+                // SAFETY: this runs in forked workers only, which end by `_exit`, once for each item (`Team::fork`); nothing else in them
+                // uses the items.
+                let item = unsafe { items.take(index) };
+                work(worker, item)
+            };
+            let mut team = Team::fork(format!("map {total} items"), total, workers, false, &work)?;
+            team.run(reduce, progress)
+        })
+    }
+
+    /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in
+    /// the order of the chunks.
+    ///
+    /// `work` gets the worker, the offset of the chunk's first element in the array (in C order), and the chunk. The borrow checker and
+    /// the array's exclusive lease see to it that nobody else reads or writes the array meanwhile. An array without elements: no fork.
+    ///
+    /// # Errors
+    /// As [`map`](MapReduce::map), where items are chunks; after one, chunks may be half-written. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
+    /// `chunk_len` is 0 or the array is not laid out in C order.
+    ///
+    /// # Panics
+    /// As [`map`](MapReduce::map).
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let mut array = SharedArray::<u32, _>::zeros(Anonymous, (10, 10))?;
+    /// let sums = MapReduce::new().workers(2).threads_ok().map_chunks(&mut array.exclusive()?, 30, |_worker, offset, chunk: &mut [u32]| {
+    ///     chunk.iter_mut().zip(offset as u32..).for_each(|(x, i)| *x = i);
+    ///     chunk.iter().sum::<u32>()
+    /// })?;
+    /// assert_eq!(sums.len(), 4);
+    /// assert_eq!(sums.iter().sum::<u32>(), 4950);
+    /// assert_eq!(array.get((4, 2)), 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map_chunks<T, D, R, F>(
+        &self,
+        array: &mut Exclusive<'_, T, D>,
+        chunk_len: usize,
+        work: F,
+    ) -> Result<Vec<R>, MapError<R>>
+    where
+        T: Element,
+        D: Dimension,
+        F: Fn(&Worker, usize, &mut [T]) -> R,
+        R: Serialize + DeserializeOwned,
+    {
+        Crew::fork(self, array, chunk_len, work, false)?.run()
+    }
+
+    /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
+    ///
+    /// Kept workers save the fork, and keep their page tables, which is most of the cost for a large array.
+    ///
+    /// # Errors
+    /// As [`map_chunks`](MapReduce::map_chunks), as far as the fork is concerned.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let mut array = SharedArray::<f64, _>::zeros(Anonymous, 1000)?;
+    /// let mut alone = array.exclusive()?;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 100, |_worker, _offset, chunk: &mut [f64]| chunk.iter_mut().for_each(|x| *x += 1.0))?;
+    /// for _step in 0..10 {
+    ///     crew.run()?;
+    /// }
+    /// crew.view_mut()[7] *= 2.0;
+    /// drop(crew);
+    /// assert_eq!((array.get(6), array.get(7)), (10.0, 20.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn crew<'a, 'e, T, D, R, F>(
+        &self,
+        array: &'a mut Exclusive<'e, T, D>,
+        chunk_len: usize,
+        work: F,
+    ) -> Result<Crew<'a, 'e, T, D, R>, Error>
+    where
+        T: Element,
+        D: Dimension,
+        F: Fn(&Worker, usize, &mut [T]) -> R + 'a,
+        R: Serialize + DeserializeOwned,
+        P: 'a,
+    {
+        Crew::fork(self, array, chunk_len, work, true)
+    }
+}

@@ -1,0 +1,420 @@
+#![allow(unsafe_code, reason = "madvise on the pages of a block")]
+//! Results on their way from a worker to the master.
+//!
+//! In the worker an [`Outbox`] serialises (postcard) the results of consecutive items one after another into a private buffer and, now and then, copies the
+//! buffer into a block of the arena and sends a message. In the master an [`Inbox`] copies the block out, frees it, has each result
+//! reduced and puts what comes out into input order.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use postcard::ser_flavors::Flavor;
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use rustix::mm::Advice;
+use rustix::thread::futex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shm_core::OwnerId;
+
+use crate::control::{Control, Failure, Message};
+
+/// A buffer that has so many bytes is sent.
+const FULL: usize = 64 << 10;
+/// Results of slow items are sent this often.
+const OFTEN: Duration = Duration::from_millis(5);
+/// The clock is read after so many items at least.
+const CLOCK: u32 = 1024;
+/// Blocks of this length on get their pages before they are written, so that a lack of memory is an error and no signal.
+const LARGE: usize = 64 << 10;
+
+/// How long a worker sleeps at most before it looks again; it is woken before that.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Why results could not be sent.
+pub(crate) enum Undelivered {
+    /// The worker gives up.
+    Failed(Failure),
+    /// The master has stopped the workers.
+    Stopped,
+}
+
+/// A worker's results that have not been sent yet.
+pub(crate) struct Outbox<'a> {
+    control: &'a Control,
+    rank: usize,
+    /// Wakes the master.
+    notify: &'a dyn Fn() -> Result<(), Errno>,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that are complete results.
+    complete: usize,
+    first: usize,
+    count: usize,
+    /// Items until the clock is read, and how many it was the last time.
+    clock_in: u32,
+    clock_every: u32,
+    sent: Instant,
+}
+
+impl<'a> Outbox<'a> {
+    pub(crate) fn new(
+        control: &'a Control,
+        rank: usize,
+        notify: &'a dyn Fn() -> Result<(), Errno>,
+    ) -> Outbox<'a> {
+        Outbox {
+            control,
+            rank,
+            notify,
+            buffer: Vec::new(),
+            complete: 0,
+            first: 0,
+            count: 0,
+            clock_in: 1,
+            clock_every: 1,
+            sent: Instant::now(),
+        }
+    }
+
+    /// Adds the result of `item`, which follows the one before or begins anew after [`send`](Self::send).
+    #[inline]
+    pub(crate) fn put<R: Serialize>(&mut self, item: usize, result: &R) -> Result<(), Undelivered> {
+        if self.count == 0 {
+            self.first = item;
+        }
+        debug_assert_eq!(self.first + self.count, item);
+        if let Err(error) = postcard::serialize_with_flavor(result, Append(&mut self.buffer)) {
+            return Err(Undelivered::Failed(Failure::Encode(error.to_string())));
+        }
+        self.complete = self.buffer.len();
+        self.count += 1;
+        self.clock_in -= 1;
+        if self.complete >= FULL || self.clock_in == 0 {
+            return self.maybe_send();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn maybe_send(&mut self) -> Result<(), Undelivered> {
+        let slow = self.sent.elapsed() >= OFTEN;
+        if self.clock_in == 0 {
+            self.clock_every =
+                if slow { (self.clock_every / 2).max(1) } else { (2 * self.clock_every).min(CLOCK) };
+            self.clock_in = self.clock_every;
+        }
+        if slow || self.complete >= FULL { self.send() } else { Ok(()) }
+    }
+
+    /// Sends what is complete.
+    pub(crate) fn send(&mut self) -> Result<(), Undelivered> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let offset = if self.complete > 0 { self.store()? } else { 0 };
+        let message =
+            Message { first: self.first as u64, count: self.count as u64, offset, len: self.complete as u64 };
+        let slot = self.control.slot(self.rank);
+        while let Err(tail) = slot.push(message) {
+            // The master empties the rings as long as workers live, also of those that it has stopped.
+            self.wake_master()?;
+            // An error is a wake-up: the word has changed, a signal came, or time is up.
+            slot.wait_for_room(|word| {
+                let _ = futex::wait(word, futex::Flags::empty(), tail, Some(&NAP));
+            });
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(4 * FULL);
+        (self.complete, self.count) = (0, 0);
+        self.sent = Instant::now();
+        self.wake_master()
+    }
+
+    pub(crate) fn wake_master(&self) -> Result<(), Undelivered> {
+        if self.control.header().master_wants_word() {
+            (self.notify)().map_err(|errno| {
+                Undelivered::Failed(Failure::Broken(format!(
+                    "cannot wake the master ({}): were the pool's descriptors closed?",
+                    std::io::Error::from_raw_os_error(errno.raw_os_error())
+                )))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Copies the complete results into a block; returns its offset.
+    fn store(&mut self) -> Result<u64, Undelivered> {
+        let memory = |text: String| Undelivered::Failed(Failure::Memory(text));
+        let header = self.control.header();
+        let len = self.complete;
+        loop {
+            let in_flight = header.in_flight.load(Ordering::Acquire);
+            match self.control.arena.alloc(len) {
+                Ok(mut block) => {
+                    if len >= LARGE {
+                        populate(block.as_ptr(), len).map_err(|errno| {
+                            let reason = std::io::Error::from_raw_os_error(errno.raw_os_error());
+                            memory(format!("{len} bytes of results find no memory: {reason}"))
+                        })?;
+                    }
+                    let stored = block.write(0, &self.buffer[..len]).and_then(|()| block.keep());
+                    let offset = stored.map_err(|e| Undelivered::Failed(Failure::Broken(e.to_string())))?;
+                    header.in_flight.fetch_add(1, Ordering::AcqRel);
+                    return Ok(offset);
+                }
+                Err(error) if error.kind() != shm_core::ErrorKind::OutOfSpace || in_flight == 0 => {
+                    return Err(memory(format!("{len} bytes of results find no room: {error}")));
+                }
+                Err(_) => {
+                    // The master frees what is on its way to it.
+                    if self.control.stopped() {
+                        return Err(Undelivered::Stopped);
+                    }
+                    self.wake_master()?;
+                    header.hungry.fetch_add(1, Ordering::AcqRel);
+                    let _ = futex::wait(&header.in_flight, futex::Flags::empty(), in_flight, Some(&NAP));
+                    header.hungry.fetch_sub(1, Ordering::AcqRel);
+                }
+            }
+        }
+    }
+
+    /// Forgets what a failed serialisation or a panic left behind the last complete result.
+    pub(crate) fn drop_incomplete(&mut self) {
+        self.buffer.truncate(self.complete);
+    }
+}
+
+/// Allocates the pages under a block. Kernels before 5.14 do that at the first touch.
+fn populate(start: *mut u8, len: usize) -> Result<(), Errno> {
+    let page = rustix::param::page_size();
+    let from = start.addr() & !(page - 1);
+    let len = (start.addr() + len).next_multiple_of(page) - from;
+    // SAFETY: the pages are those of a block of the arena, which this process has mapped and holds; populating changes no byte.
+    match unsafe { rustix::mm::madvise(start.with_addr(from).cast(), len, Advice::LinuxPopulateWrite) } {
+        Err(Errno::INVAL) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Serialises behind what a buffer holds.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// No worker writes this.
+    Nonsense(&'static str),
+    /// The result of this item is not what was serialised.
+    Decode(usize, postcard::Error),
+    /// The arena says so.
+    Block(shm_core::Error),
+}
+
+/// The results that have arrived, in input order.
+pub(crate) struct Inbox<S> {
+    total: usize,
+    /// Results of the items 0, 1, 2, ...
+    head: Vec<S>,
+    /// Later ones, in pieces, by their first item.
+    pieces: BTreeMap<usize, Vec<S>>,
+    done: usize,
+    bytes: Vec<u8>,
+}
+
+impl<S> Inbox<S> {
+    pub(crate) fn new(total: usize) -> Inbox<S> {
+        Inbox { total, head: Vec::with_capacity(total), pieces: BTreeMap::new(), done: 0, bytes: Vec::new() }
+    }
+
+    pub(crate) fn done(&self) -> usize {
+        self.done
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.done == self.total
+    }
+
+    /// Takes in what a message tells of: frees the block and calls `reduce` for each result.
+    pub(crate) fn accept<R: DeserializeOwned>(
+        &mut self,
+        control: &Control,
+        message: Message,
+        reduce: &mut dyn FnMut(usize, R) -> S,
+    ) -> Result<(), Unreadable> {
+        self.bytes.clear();
+        if message.len > 0 {
+            let block = control.arena.adopt(message.offset, OwnerId::KEPT).map_err(Unreadable::Block)?;
+            // Checked before so much memory is asked for.
+            if message.len > block.capacity() as u64 {
+                return Err(Unreadable::Nonsense("results longer than their block"));
+            }
+            self.bytes.resize(message.len as usize, 0);
+            block.read(0, &mut self.bytes).map_err(Unreadable::Block)?;
+        }
+        let range = self.check(message).ok_or(Unreadable::Nonsense("items that nobody waits for"))?;
+        if message.len > 0 {
+            let header = control.header();
+            header.in_flight.fetch_sub(1, Ordering::AcqRel);
+            if header.hungry.load(Ordering::Acquire) > 0 {
+                let _ = futex::wake(&header.in_flight, futex::Flags::empty(), i32::MAX as u32);
+            }
+        }
+        let next = range.start == self.head.len();
+        let mut piece = if next { std::mem::take(&mut self.head) } else { Vec::with_capacity(range.len()) };
+        let outcome = decode(&self.bytes, range.clone(), |item, result| piece.push(reduce(item, result)));
+        let complete = if next { piece.len() - range.start } else { piece.len() };
+        self.done += complete;
+        if next {
+            self.head = piece;
+        } else if !piece.is_empty() {
+            self.pieces.insert(range.start, piece);
+        }
+        while let Some(entry) = self.pieces.first_entry()
+            && *entry.key() == self.head.len()
+        {
+            self.head.append(&mut entry.remove());
+        }
+        self.bytes.shrink_to(4 * FULL);
+        outcome
+    }
+
+    /// The items of a message, if they exist and have not arrived before.
+    fn check(&self, message: Message) -> Option<Range<usize>> {
+        let first = usize::try_from(message.first).ok()?;
+        let end = first.checked_add(usize::try_from(message.count).ok()?)?;
+        let free = first >= self.head.len()
+            && end <= self.total
+            && first < end
+            && self.pieces.range(..end).next_back().is_none_or(|(start, piece)| start + piece.len() <= first);
+        free.then_some(first..end)
+    }
+
+    /// Which of these items have not arrived.
+    pub(crate) fn missing(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        let mut missing = Vec::new();
+        let mut next = range.start.max(self.head.len());
+        for (start, piece) in self.pieces.range(..range.end) {
+            if *start > next {
+                missing.push(next..*start);
+            }
+            next = next.max(start + piece.len());
+        }
+        if next < range.end {
+            missing.push(next..range.end);
+        }
+        missing
+    }
+
+    /// All results, when all have arrived.
+    pub(crate) fn into_results(self) -> Vec<S> {
+        debug_assert!(self.is_complete() && self.pieces.is_empty());
+        self.head
+    }
+
+    /// What has arrived, with the items' indices.
+    pub(crate) fn into_finished(self) -> Vec<(usize, S)> {
+        let pieces = std::iter::once((0, self.head)).chain(self.pieces);
+        pieces.flat_map(|(start, piece)| (start..).zip(piece)).collect()
+    }
+}
+
+/// Reads one result after the other.
+fn decode<R: DeserializeOwned>(
+    bytes: &[u8],
+    items: Range<usize>,
+    mut each: impl FnMut(usize, R),
+) -> Result<(), Unreadable> {
+    let mut rest = bytes;
+    for item in items.clone() {
+        let (result, behind) = postcard::take_from_bytes(rest).map_err(|e| Unreadable::Decode(item, e))?;
+        rest = behind;
+        each(item, result);
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Unreadable::Decode(items.end - 1, postcard::Error::DeserializeBadEncoding))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(control: &Control, results: &[(usize, u64)]) {
+        let notify = || Ok(());
+        let mut outbox = Outbox::new(control, 0, &notify);
+        for (item, result) in results {
+            assert!(outbox.put(*item, result).is_ok());
+        }
+        assert!(outbox.send().is_ok());
+    }
+
+    fn receive(control: &Control, inbox: &mut Inbox<u64>) -> Result<(), Unreadable> {
+        while let Some(message) = control.slot(0).pop() {
+            inbox.accept(control, message, &mut |_, r: u64| r)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn results_come_in_any_order_and_leave_in_input_order() {
+        let control = Control::new(1, 0).unwrap();
+        let mut inbox = Inbox::new(6);
+        send(&control, &[(4, 40), (5, 50)]);
+        send(&control, &[(1, 10)]);
+        receive(&control, &mut inbox).unwrap();
+        assert_eq!(inbox.missing(0..6), [0..1, 2..4]);
+        assert_eq!(inbox.missing(1..3), [2..3]);
+        send(&control, &[(0, 0)]);
+        receive(&control, &mut inbox).unwrap();
+        assert_eq!((inbox.done(), inbox.missing(0..6)), (4, vec![2..4]));
+        send(&control, &[(2, 20), (3, 30)]);
+        receive(&control, &mut inbox).unwrap();
+        assert!(inbox.is_complete());
+        assert_eq!(inbox.into_results(), [0, 10, 20, 30, 40, 50]);
+        assert_eq!(control.header().in_flight.load(Ordering::Relaxed), 0);
+        assert_eq!(control.arena.usage().unwrap().used, 0);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let control = Control::new(1, 0).unwrap();
+        let mut inbox = Inbox::new(4);
+        send(&control, &[(1, 1)]);
+        receive(&control, &mut inbox).unwrap();
+        for (first, count) in [(1, 1), (0, 2), (4, 1), (3, 2), (0, 0), (u64::MAX, 1), (2, u64::MAX)] {
+            control.slot(0).push(Message { first, count, offset: 0, len: 0 }).unwrap();
+            let refused = receive(&control, &mut inbox);
+            assert!(matches!(refused, Err(Unreadable::Nonsense(_))), "{first} {count}");
+        }
+        control.slot(0).push(Message { first: 2, count: 1, offset: 12345, len: 8 }).unwrap();
+        assert!(matches!(receive(&control, &mut inbox), Err(Unreadable::Block(_))));
+        control.slot(0).push(Message { first: 2, count: 1, offset: 0, len: 0 }).unwrap();
+        assert!(matches!(receive(&control, &mut inbox), Err(Unreadable::Decode(2, _))));
+        assert_eq!(inbox.into_finished(), [(1, 1)]);
+    }
+}

@@ -1,0 +1,265 @@
+//! What runs in a worker process: take a batch, call the function for each item, send the results; until there is nothing left.
+//!
+//! Also [`Worker`], which the user's function gets. The states that a worker goes through are in `PROTOCOL.md`; forking and leaving are in
+//! `fork.rs`, what is sent and how in `results.rs`.
+
+use std::cell::Cell;
+use std::os::fd::BorrowedFd;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::Ordering;
+
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use rustix::thread::futex;
+use serde::Serialize;
+
+use crate::control::{Control, Failure, State};
+use crate::error::Panic;
+use crate::results::{Outbox, Undelivered};
+use crate::schedule::Schedule;
+use crate::{fork, stdio};
+
+/// Looks at the next run so often before it sleeps.
+const SPINS: u32 = 200;
+/// Sleeps so long at most before it looks again; it is woken before that.
+const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// The exit code of a worker that has given up and said why.
+const FAILED: i32 = 101;
+
+/// The worker that a function runs in.
+///
+/// ```
+/// use shm_pool::MapReduce;
+/// let pool = MapReduce::new().workers(2).threads_ok();
+/// let ranks = pool.map(0..10, |worker, _| (worker.rank(), worker.workers()))?;
+/// assert!(ranks.iter().all(|(rank, workers)| *rank < 2 && *workers == 2));
+/// # Ok::<(), shm_pool::Error>(())
+/// ```
+pub struct Worker<'a> {
+    rank: usize,
+    workers: usize,
+    /// Nothing in the master of a pool with 0 workers.
+    control: Option<&'a Control>,
+}
+
+impl<'a> Worker<'a> {
+    /// The master, where the pool has no workers.
+    pub(crate) fn master() -> Worker<'static> {
+        Worker { rank: 0, workers: 0, control: None }
+    }
+
+    /// Returns the number of this worker: from 0 to [`workers`](Worker::workers) - 1; 0 in the master, when there are no workers.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Returns how many workers were forked; at most one for each item, and 0 when the function runs in the master.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Calls `section` while no other worker of this map or crew is in its critical section.
+    ///
+    /// Waits as long as it takes; signals do not end the wait. **Death**: if a worker dies in the section, or panics, the others go on: the next one enters
+    /// at once, what the dead one was writing may be half-written, and the map fails with that worker's death. A
+    /// worker is not killed in the section because of somebody else's failure, unless it stays there for more than a second.
+    ///
+    /// # Panics
+    /// If this thread is in the section already, and where the system offers no robust futexes.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let sum = SharedArray::<u64, _>::zeros(Anonymous, ())?;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// pool.map(1..=100u64, |worker, i| worker.critical(|| sum.set((), sum.get(()) + i)))?;
+    /// assert_eq!(sum.get(()), 5050);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn critical<T>(&self, section: impl FnOnce() -> T) -> T {
+        let _guard = self.control.map(|control| match control.critical() {
+            Ok(guard) => guard,
+            Err(error) => panic!("cannot enter the critical section: {error}"),
+        });
+        section()
+    }
+}
+
+impl std::fmt::Debug for Worker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("rank", &self.rank).field("workers", &self.workers).finish()
+    }
+}
+
+/// What a worker inherits.
+pub(crate) struct Inherited<'a> {
+    pub(crate) control: &'a Control,
+    pub(crate) schedule: &'a Schedule,
+    /// The eventfd that wakes the master.
+    pub(crate) event: BorrowedFd<'a>,
+    /// Whether there may be more runs than one.
+    pub(crate) kept: bool,
+}
+
+/// Why a worker leaves the loop.
+enum End {
+    Done,
+    Failed(Failure),
+}
+
+/// Runs worker `rank`; returns its exit code.
+pub(crate) fn run<R: Serialize>(
+    inherited: &Inherited,
+    rank: usize,
+    work: &impl Fn(&Worker, usize) -> R,
+) -> i32 {
+    let Inherited { control, event, .. } = *inherited;
+    record_panics();
+    let slot = control.slot(rank);
+    let notify = || -> Result<(), Errno> {
+        match rustix::io::write(event, &1u64.to_ne_bytes()) {
+            // The counter is full: the master has plenty of wake-ups waiting.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    };
+    let mut outbox = Outbox::new(control, rank, &notify);
+    let worker = Worker { rank, workers: control.workers(), control: Some(control) };
+    // What the user's function broke by panicking is not used any more: the process ends.
+    let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
+    let end = unwound.unwrap_or_else(|payload| {
+        let failure = Failure::Panic(last_panic(&*payload));
+        std::mem::forget(payload); // its destructor could panic again
+        outbox.drop_incomplete();
+        End::Failed(failure)
+    });
+    // The output comes before the news, so that whoever has the news finds the output.
+    stdio::flush();
+    match end {
+        End::Done => {
+            slot.set_state(State::Finished);
+            0
+        }
+        End::Failed(failure) => {
+            // What was finished before is not lost. A failure here changes nothing about what is reported.
+            let _ = outbox.send();
+            slot.fail(&failure);
+            let _ = outbox.wake_master();
+            FAILED
+        }
+    }
+}
+
+/// One run after the other.
+fn runs<R: Serialize>(
+    inherited: &Inherited,
+    worker: &Worker,
+    outbox: &mut Outbox,
+    work: &impl Fn(&Worker, usize) -> R,
+) -> End {
+    let Inherited { control, schedule, kept, .. } = *inherited;
+    let slot = control.slot(worker.rank);
+    let mut seen = 0;
+    loop {
+        let Some(run) = next_run(control, seen) else { return End::Done };
+        let outcome = batches(control, schedule, run, worker, outbox, work);
+        slot.set_state(State::Idle);
+        match outcome {
+            Ok(()) if kept => seen = run,
+            Ok(()) | Err(Undelivered::Stopped) => return End::Done,
+            Err(Undelivered::Failed(failure)) => return End::Failed(failure),
+        }
+    }
+}
+
+/// Waits for a run after `seen`; nothing if the workers are to leave.
+fn next_run(control: &Control, seen: u32) -> Option<u32> {
+    let header = control.header();
+    let mut spins = SPINS;
+    loop {
+        // Acquire: what the master wrote for this run is visible. It sets `stop` before it changes `run`.
+        let run = header.run.load(Ordering::Acquire);
+        if control.stopped() {
+            return None;
+        }
+        if run != seen {
+            return Some(run);
+        }
+        if spins > 0 {
+            spins -= 1;
+            std::hint::spin_loop();
+            continue;
+        }
+        // Either the master sees that somebody sleeps, or this sees the new run: both sides go through a SeqCst operation in between.
+        header.sleepers.fetch_add(1, Ordering::SeqCst);
+        let _ = futex::wait(&header.run, futex::Flags::empty(), seen, Some(&SLEEP));
+        header.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Works on batches until none is free.
+fn batches<R: Serialize>(
+    control: &Control,
+    schedule: &Schedule,
+    run: u32,
+    worker: &Worker,
+    outbox: &mut Outbox,
+    work: &impl Fn(&Worker, usize) -> R,
+) -> Result<(), Undelivered> {
+    let slot = control.slot(worker.rank);
+    let forks = shm_core::fork_count();
+    while let Some(batch) = control.claim(run, worker.rank) {
+        slot.set_state(State::Working);
+        for item in schedule.range(batch) {
+            slot.item.store(item as u64, Ordering::Relaxed);
+            let result = work(worker, item);
+            if shm_core::fork_count() != forks {
+                // The function has forked, and this is the copy, which must not send results a second time.
+                fork::leave(0);
+            }
+            outbox.put(item, &result)?;
+            if control.stopped() {
+                outbox.send()?;
+                return Err(Undelivered::Stopped);
+            }
+        }
+        outbox.send()?;
+    }
+    Ok(())
+}
+
+thread_local! {
+    static LAST_PANIC: Cell<Option<Panic>> = const { Cell::new(None) };
+}
+
+/// Has every panic of this process noted, with place and backtrace, before the hook that is there says what it says.
+fn record_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
+            _ => String::new(),
+        };
+        let location = info.location().map_or(String::new(), |location| location.to_string());
+        LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
+        before(info);
+    }));
+}
+
+/// What was noted of the panic with this payload.
+fn last_panic(payload: &(dyn std::any::Any + Send)) -> Panic {
+    let noted = LAST_PANIC.take();
+    // `resume_unwind` calls no hook: then the note, if there is one, is of another panic.
+    let message = text_of(payload);
+    noted.filter(|panic| panic.message == message).unwrap_or(Panic { message, ..Panic::default() })
+}
+
+fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a text".to_owned(),
+    }
+}
