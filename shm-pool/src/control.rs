@@ -99,7 +99,7 @@ pub(crate) enum Failure {
     Encode(String),
     /// A result found no memory.
     Memory(String),
-    /// The pool's own descriptors, locks or words do not work any more.
+    /// The pool's own descriptors or memory do not work any more.
     Broken(String),
 }
 

@@ -158,6 +158,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     /// }
     /// crew.view_mut()[7] *= 2.0;
     /// drop(crew);
+    /// drop(alone);
     /// assert_eq!((array.get(6), array.get(7)), (10.0, 20.0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -338,9 +338,9 @@ impl Team {
                 Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
                     .at_item(item)
                     .remedy("return less from each item, or put it into a shared array"),
-                Some(Failure::Broken(text)) => {
-                    new(ErrorKind::Corrupted, format!("{who}: {text}")).at_item(item)
-                }
+                Some(Failure::Broken(text)) => new(ErrorKind::Segment, format!("{who}: {text}"))
+                    .at_item(item)
+                    .remedy("see whether the function closes descriptors that it has not opened"),
                 None => new(ErrorKind::Corrupted, format!("{who} gave up and its reason was overwritten")),
             },
             Trouble::Unreadable(_, Unreadable::Decode(item, error)) => {

@@ -164,7 +164,11 @@ impl<'a> Outbox<'a> {
                     header.in_flight.fetch_add(1, Ordering::AcqRel);
                     return Ok(offset);
                 }
-                Err(error) if error.kind() != shm_core::ErrorKind::OutOfSpace || in_flight == 0 => {
+                Err(error) if error.kind() != shm_core::ErrorKind::OutOfSpace => {
+                    let text = format!("cannot store results: {error}");
+                    return Err(Undelivered::Failed(Failure::Broken(text)));
+                }
+                Err(error) if in_flight == 0 => {
                     return Err(memory(format!("{len} bytes of results find no room: {error}")));
                 }
                 Err(_) => {

@@ -230,13 +230,22 @@ fn batches<R: Serialize>(
 }
 
 thread_local! {
+    /// Whether this is the thread that the function runs in.
+    static CALLS_FUNCTION: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: Cell<Option<Panic>> = const { Cell::new(None) };
 }
 
-/// Has every panic of this process noted, with place and backtrace, before the hook that is there says what it says.
+/// Has every panic of the function noted, with place and backtrace, and prints nothing: it arrives as an error.
+///
+/// The hook that was there before takes locks, which another thread of the master may have held during the fork. Threads that the function
+/// starts get it all the same: nobody would hear of their panics otherwise.
 fn record_panics() {
+    CALLS_FUNCTION.set(true);
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
+        if !CALLS_FUNCTION.get() {
+            return before(info);
+        }
         let backtrace = std::backtrace::Backtrace::capture();
         let backtrace = match backtrace.status() {
             std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
@@ -244,7 +253,6 @@ fn record_panics() {
         };
         let location = info.location().map_or(String::new(), |location| location.to_string());
         LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
-        before(info);
     }));
 }
 

@@ -1,0 +1,97 @@
+//! When the master dies its workers die, whatever they are doing; nobody is left.
+#![allow(unsafe_code, reason = "kills processes")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::pool;
+use shm_core::{Anonymous, SharedArray};
+use shm_testkit::fork_child;
+
+/// Starts a master that runs `work` with two workers, which tell their pids; kills it when both have; waits until they are gone.
+fn kill_master(work: fn(&SharedArray<u32, ndarray::Ix1>)) {
+    let _watch = common::watchdog();
+    let pids = SharedArray::<u32, _>::zeros(Anonymous, 2).unwrap();
+    let mut master = fork_child(|| {
+        work(&pids);
+        0
+    });
+    while pids.get(0) == 0 || pids.get(1) == 0 {
+        assert!(master.try_wait().is_none(), "the master has ended by itself");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let workers: Vec<u32> = (0..2).map(|i| pids.get(i)).collect();
+    master.kill(libc::SIGKILL);
+    master.wait();
+    for worker in workers {
+        while is_alive(worker) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Whether a process lives; an orphan that has ended but was not collected by init is dead.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
+#[test]
+fn while_workers_work() {
+    kill_master(|pids| {
+        let _ = pool(2).map(0..2, |worker, _| {
+            pids.set(worker.rank(), std::process::id());
+            while std::hint::black_box(true) {
+                std::hint::spin_loop();
+            }
+        });
+    });
+}
+
+#[test]
+fn while_workers_sleep_in_the_critical_section() {
+    kill_master(|pids| {
+        let _ = pool(2).map(0..2, |worker, _| {
+            pids.set(worker.rank(), std::process::id());
+            worker.critical(|| std::thread::sleep(Duration::MAX));
+        });
+    });
+}
+
+#[test]
+fn while_a_crew_waits() {
+    kill_master(|pids| {
+        let mut array = SharedArray::<u8, _>::zeros(Anonymous, 1000).unwrap();
+        let mut exclusive = array.exclusive().unwrap();
+        let mut crew = pool(2)
+            .crew(&mut exclusive, 1, |worker, _, _: &mut [u8]| {
+                pids.set(worker.rank(), std::process::id());
+                std::thread::sleep(Duration::from_micros(100));
+            })
+            .unwrap();
+        crew.run().unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+#[test]
+fn when_the_thread_that_has_a_crew_ends_its_workers_do_too() {
+    let _watch = common::watchdog();
+    let pids = std::thread::spawn(|| {
+        let mut array = SharedArray::<u8, _>::zeros(Anonymous, 1000).unwrap();
+        let mut exclusive = array.exclusive().unwrap();
+        let mut crew = pool(2).crew(&mut exclusive, 1, |_, _, _: &mut [u8]| std::process::id()).unwrap();
+        let pids = crew.run().unwrap();
+        std::mem::forget(crew);
+        pids
+    });
+    for pid in pids.join().unwrap() {
+        while is_alive(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
