@@ -18,7 +18,13 @@ fn main() {
     say("map of 2 items", best(50, || pool.map(0..2u64, |_, i| i).map(drop).unwrap()));
     say(
         "map of 100 000 items without results",
-        best(20, || pool.map(0..100_000u64, |_, i| drop(black_box(i))).map(drop).unwrap()),
+        best(20, || {
+            pool.map(0..100_000u64, |_, i| {
+                black_box(i);
+            })
+            .map(drop)
+            .unwrap()
+        }),
     );
     say("map of 100 000 items", best(20, || pool.map(0..100_000u64, |_, i| i).map(drop).unwrap()));
     say("map of 10 million items", best(5, || pool.map(0..10_000_000u64, |_, i| i).map(drop).unwrap()));
@@ -59,9 +65,12 @@ fn bare_forks() {
 
 fn killed(workers: usize) {
     let pool = MapReduce::new().workers(workers).threads_ok();
-    // SAFETY: no memory is involved.
-    let error =
-        pool.map([()], |_, ()| drop(unsafe { libc::kill(libc::getpid(), libc::SIGKILL) })).unwrap_err();
+    let error = pool
+        .map([()], |_, ()| {
+            // SAFETY: no memory is involved.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        })
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Died);
 }
 

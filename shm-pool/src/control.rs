@@ -37,9 +37,9 @@ pub(crate) struct Header {
 }
 
 /// Messages that a ring has room for; a power of two.
-pub(crate) const RING: usize = 64;
+pub(crate) const RING: usize = 256;
 /// Bytes that a worker has for the text of its failure.
-const WORDS: usize = 8192 - 256 - RING * size_of::<[u64; 4]>();
+const WORDS: usize = 16384 - 256 - RING * size_of::<[u64; 4]>();
 
 /// What belongs to one worker. Everything is written by the worker, but `tail`.
 #[repr(C, align(128))]
@@ -62,18 +62,18 @@ pub(crate) struct Slot {
     _pad1: [u32; 31],
     /// +256.
     ring: [[AtomicU64; 4]; RING],
-    /// +2304.
+    /// +8448.
     words: [AtomicU8; WORDS],
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 512 && size_of::<Slot>() == 8192);
+    assert!(size_of::<Header>() == 512 && size_of::<Slot>() == 16384);
     assert!(
         std::mem::offset_of!(Header, cursor) == 128 && std::mem::offset_of!(Header, master_sleeps) == 256
     );
     assert!(std::mem::offset_of!(Header, in_flight) == 384);
     assert!(std::mem::offset_of!(Slot, tail) == 128 && std::mem::offset_of!(Slot, ring) == 256);
-    assert!(std::mem::offset_of!(Slot, words) == 2304);
+    assert!(std::mem::offset_of!(Slot, words) == 8448);
 };
 
 /// What a worker is doing, as far as the master needs to know.
@@ -145,6 +145,10 @@ const RESERVES: [usize; 4] = [64 << 30, 8 << 30, 1 << 30, 64 << 20];
 impl Control {
     /// Makes the segment for so many workers and batches.
     pub(crate) fn new(workers: usize, batches: usize) -> Result<Control, Error> {
+        Control::reserving(workers, batches, &RESERVES)
+    }
+
+    fn reserving(workers: usize, batches: usize, reserves: &[usize]) -> Result<Control, Error> {
         let below = |e: shm_core::Error| segment_error(&e).caused_by(e);
         let len = size_of::<Header>() + workers * size_of::<Slot>() + batches * size_of::<AtomicU64>();
         let contents = Contents::new().kind(SegmentKind::Pool).bytes("control", len, 128).map_err(below)?;
@@ -153,8 +157,8 @@ impl Control {
         let create = |reserve: usize| {
             SegmentOptions::new().sparse(true).reserve_max(len + reserve).create_anonymous(&contents)
         };
-        let mut segment = create(RESERVES[0]);
-        for reserve in &RESERVES[1..] {
+        let mut segment = create(reserves[0]);
+        for reserve in &reserves[1..] {
             if !matches!(&segment, Err(e) if e.kind() == shm_core::ErrorKind::OutOfMemory) {
                 break;
             }
@@ -170,10 +174,16 @@ impl Control {
         Ok(Control { arena, critical, base, workers, batches, _segment: segment })
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_room_for(bytes: usize) -> Control {
+        Control::reserving(1, 0, &[Arena::MIN_LEN + bytes]).unwrap()
+    }
+
     pub(crate) fn workers(&self) -> usize {
         self.workers
     }
 
+    #[inline]
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the entry begins here, is mapped readable and writable as long as `_segment` lives, is aligned to 128 and longer than a header;
         // a header consists of atomics (and padding that nobody touches), for which any bytes are valid and which others may write.
@@ -196,6 +206,7 @@ impl Control {
         unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }
     }
 
+    #[inline]
     pub(crate) fn stopped(&self) -> bool {
         self.header().stop.load(Ordering::Relaxed) != 0
     }
@@ -325,6 +336,12 @@ impl Slot {
         self.head.load(Ordering::Acquire) != self.tail.load(Ordering::Relaxed)
     }
 
+    /// Whether half of the ring, or more, is taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        let waiting = self.head.load(Ordering::Relaxed).wrapping_sub(self.tail.load(Ordering::Relaxed));
+        waiting as usize >= RING / 2
+    }
+
     /// For the worker, around its sleep until the ring is no longer as full as it was at `tail`.
     pub(crate) fn wait_for_room(&self, sleep: impl FnOnce(&AtomicU32)) {
         self.waits.store(1, Ordering::Relaxed);
@@ -334,10 +351,10 @@ impl Slot {
         self.waits.store(0, Ordering::Relaxed);
     }
 
-    /// For the master, when it has taken a message out: whether the worker has to be woken.
-    pub(crate) fn waits_for_room(&self) -> bool {
+    /// For the master, when it has taken a message out: whether the worker has to be woken. Not for the room of one message: it would sleep again at once.
+    pub(crate) fn wants_room(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.waits.load(Ordering::Relaxed) != 0
+        self.waits.load(Ordering::Relaxed) != 0 && !self.is_half_full()
     }
 
     /// The futex word of a worker whose ring is full.

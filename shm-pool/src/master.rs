@@ -209,7 +209,7 @@ impl Team {
             let slot = self.control.slot(rank);
             while let Some(message) = slot.pop() {
                 news = true;
-                if slot.waits_for_room() {
+                if slot.wants_room() {
                     wake_all(slot.tail());
                 }
                 each(&self.control, rank, message)?;

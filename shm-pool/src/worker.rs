@@ -226,7 +226,8 @@ fn batches<R: Serialize>(
         }
         outbox.send()?;
     }
-    Ok(())
+    // There is no later occasion.
+    outbox.wake_master()
 }
 
 thread_local! {

@@ -91,6 +91,15 @@ fn results_of_all_sizes() {
 }
 
 #[test]
+fn a_result_of_many_megabytes() {
+    let _watch = common::watchdog();
+    let megabytes = if std::env::var_os("SHM_TEST_LONG").is_some() { 1024 } else { 48 };
+    let found = pool(1).map([megabytes << 20], |_, len| vec![7u8; len]).unwrap();
+    assert_eq!(found[0].len(), megabytes << 20);
+    assert!(found[0].iter().all(|byte| *byte == 7));
+}
+
+#[test]
 fn more_results_than_a_ring_and_a_buffer_hold() {
     let _watch = common::watchdog();
     let found =

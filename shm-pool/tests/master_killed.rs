@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::pool;
 use shm_core::{Anonymous, SharedArray};
-use shm_testkit::fork_child;
+use shm_testkit::{Coverage, KillTest, fork_child, kill_zone};
 
 /// Starts a master that runs `work` with two workers, which tell their pids; kills it when both have; waits until they are gone.
 fn kill_master(work: fn(&SharedArray<u32, ndarray::Ix1>)) {
@@ -76,6 +76,31 @@ fn while_a_crew_waits() {
             std::thread::park();
         }
     });
+}
+
+#[test]
+fn at_every_system_call_of_a_map() {
+    let _watch = common::watchdog();
+    let report = KillTest::new("map")
+        .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 2).unwrap())
+        .victim(|pids| {
+            kill_zone(|| {
+                let found = pool(2).map(0..40u32, |worker, i| {
+                    pids.set(worker.rank(), std::process::id());
+                    vec![i; 500]
+                });
+                assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
+            })
+        })
+        .check(|pids, _point| {
+            for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
+                while is_alive(worker) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        })
+        .run(Coverage::from_env());
+    println!("{report}");
 }
 
 #[test]
