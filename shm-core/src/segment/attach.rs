@@ -121,7 +121,7 @@ fn attach_object(
         Ok(read) => read,
         Err(fault) => return Err(explain(fd.as_fd(), &subject, fault, options)),
     };
-    let meta = meta.as_deref().unwrap_or(&buffer[..header.meta_len as usize]);
+    let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let liveness = match header.lifetime {
         Lifetime::Persistent => None,
         Lifetime::LastDetach => Some(locks::ATTACH),
