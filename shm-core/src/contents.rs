@@ -229,7 +229,7 @@ impl Contents {
             let offset = end.checked_next_multiple_of(planned.align).ok_or_else(overflow)?;
             end = offset.checked_add(planned.len).filter(|e| *e <= i64::MAX as u64).ok_or_else(overflow)?;
             let grows = i == last
-                && plan.reserve_max.is_some()
+                && plan.reserve_max.is_some_and(|max| max > end)
                 && match &planned.kind {
                     EntryKind::Array(layout) => layout.check_growable().is_ok(),
                     EntryKind::Arena | EntryKind::Bytes => true,
