@@ -159,6 +159,7 @@ fn attach_object(
     let mut registry = registry();
     if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
         drop(registry);
+        prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
