@@ -77,6 +77,25 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
     Err(Error::new(ErrorKind::NotFound, "attach", subject, "it was deleted, or its lifetime is over"))
 }
 
+/// Opens an attached object as a new description.
+///
+/// By its name, if that still leads to it: the descriptor that its creator has remembers none (it was made without one), and whoever
+/// is sent a new one has to find the name, or could not remove it with the last attachment.
+pub(super) fn open_again(
+    operation: &'static str,
+    attachment: &Attachment,
+    access: Access,
+) -> Result<OwnedFd> {
+    let object = |fd: BorrowedFd<'_>| object::stat(fd).ok().map(|stat| (stat.device, stat.inode));
+    if let Some(name) = &attachment.name
+        && let Ok(fd) = object::open(name.path(), access)
+        && object(fd.as_fd()).is_some_and(|found| object(attachment.fd()) == Some(found))
+    {
+        return Ok(fd);
+    }
+    reopen(operation, &attachment.subject(), attachment.fd(), access)
+}
+
 /// Opens the object behind a descriptor as a new description.
 pub(super) fn reopen(
     operation: &'static str,
