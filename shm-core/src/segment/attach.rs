@@ -16,7 +16,7 @@ use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
 use crate::error::{Error, ErrorKind, Result};
-use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, Lifetime, u64_at};
+use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, u64_at};
 use crate::name::SegmentName;
 use crate::sys::Access;
 use crate::sys::locks::{self, Mode};
@@ -55,8 +55,7 @@ pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<
         };
         wait_a_little(attempt);
     }
-    Err(Error::new(ErrorKind::Busy, "attach", &name, "somebody is removing it and does not finish")
-        .remedy("look for a stopped process that uses it"))
+    Err(super::create::removal_stuck("attach", &name))
 }
 
 /// Attaches what the descriptor leads to.
@@ -141,14 +140,8 @@ fn attach_object(
         Err(fault) => return Err(explain(fd.as_fd(), &subject, fault, options)),
     };
     let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
-    let liveness = match header.lifetime {
-        Lifetime::Persistent => None,
-        Lifetime::LastDetach => Some(locks::ATTACH),
-        Lifetime::Scoped => Some(locks::OWNER),
-    };
-    if let Some(range) = liveness
-        && !locks::is_held(fd.as_fd(), range).map_err(system("fcntl(F_OFD_GETLK)"))?
-    {
+    let system_lock = system("fcntl(F_OFD_GETLK)");
+    if remove::is_dead(fd.as_fd(), header.lifetime).map_err(system_lock)? {
         return Ok(Outcome::Dead);
     }
     if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
