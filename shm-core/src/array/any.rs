@@ -167,6 +167,11 @@ impl AnyArray {
         &self.layout
     }
 
+    /// Tells whether the array grows with its segment.
+    pub(super) fn grows(&self) -> bool {
+        self.segment.entries()[self.entry].grows()
+    }
+
     /// Returns the address of the element with all indices 0. Whoever goes through it answers for races with other processes.
     pub fn as_ptr(&self) -> *mut u8 {
         // The origin of an array without elements means nothing, and nobody checked it.

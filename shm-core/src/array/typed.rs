@@ -153,7 +153,10 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let regular = layout.is_aligned_to(align_of::<T>())
             && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
         let origin = any.as_ptr();
-        if !regular || (!layout.is_empty() && !origin.addr().is_multiple_of(align_of::<T>())) {
+        // Where the first element is, or will be once an empty array has grown.
+        let first = origin.addr().wrapping_add(if layout.is_empty() { layout.origin() } else { 0 });
+        let has_first = !layout.is_empty() || any.grows();
+        if !regular || (has_first && !first.is_multiple_of(align_of::<T>())) {
             return Err(shape_mismatch(any.segment(), layout, &format!("elements aligned for {expected}")));
         }
         let mut strides = D::zeros(layout.ndim());
@@ -470,6 +473,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     fn take_shape(&mut self) {
         self.dim.slice_mut().copy_from_slice(self.any.layout().shape());
+        // It was a stand-in as long as there were no elements.
+        self.origin = self.any.as_ptr();
     }
 }
 

@@ -16,7 +16,7 @@ use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
 use crate::error::{Error, ErrorKind, Result};
-use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, Lifetime, u64_at};
+use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, u64_at};
 use crate::name::SegmentName;
 use crate::sys::Access;
 use crate::sys::locks::{self, Mode};
@@ -55,8 +55,7 @@ pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<
         };
         wait_a_little(attempt);
     }
-    Err(Error::new(ErrorKind::Busy, "attach", &name, "somebody is removing it and does not finish")
-        .remedy("look for a stopped process that uses it"))
+    Err(super::create::removal_stuck("attach", &name))
 }
 
 /// Attaches what the descriptor leads to.
@@ -75,6 +74,25 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
         }
     }
     Err(Error::new(ErrorKind::NotFound, "attach", subject, "it was deleted, or its lifetime is over"))
+}
+
+/// Opens an attached object as a new description.
+///
+/// By its name, if that still leads to it: the descriptor that its creator has remembers none (it was made without one), and whoever
+/// is sent a new one has to find the name, or could not remove it with the last attachment.
+pub(super) fn open_again(
+    operation: &'static str,
+    attachment: &Attachment,
+    access: Access,
+) -> Result<OwnedFd> {
+    let object = |fd: BorrowedFd<'_>| object::stat(fd).ok().map(|stat| (stat.device, stat.inode));
+    if let Some(name) = &attachment.name
+        && let Ok(fd) = object::open(name.path(), access)
+        && object(fd.as_fd()).is_some_and(|found| object(attachment.fd()) == Some(found))
+    {
+        return Ok(fd);
+    }
+    reopen(operation, &attachment.subject(), attachment.fd(), access)
 }
 
 /// Opens the object behind a descriptor as a new description.
@@ -121,15 +139,9 @@ fn attach_object(
         Ok(read) => read,
         Err(fault) => return Err(explain(fd.as_fd(), &subject, fault, options)),
     };
-    let meta = meta.as_deref().unwrap_or(&buffer[..header.meta_len as usize]);
-    let liveness = match header.lifetime {
-        Lifetime::Persistent => None,
-        Lifetime::LastDetach => Some(locks::ATTACH),
-        Lifetime::Scoped => Some(locks::OWNER),
-    };
-    if let Some(range) = liveness
-        && !locks::is_held(fd.as_fd(), range).map_err(system("fcntl(F_OFD_GETLK)"))?
-    {
+    let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
+    let system_lock = system("fcntl(F_OFD_GETLK)");
+    if remove::is_dead(fd.as_fd(), header.lifetime).map_err(system_lock)? {
         return Ok(Outcome::Dead);
     }
     if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
@@ -159,6 +171,7 @@ fn attach_object(
     let mut registry = registry();
     if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
         drop(registry);
+        prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::Segment;
 use super::attachment::{Attachment, Subject, registry};
 use super::options::Place;
+use super::remove::Reaping;
 use super::{attach, remove};
 use crate::contents::{self, Contents, Entry, Plan};
 use crate::error::{Error, ErrorKind, Result};
@@ -144,17 +145,33 @@ pub(crate) fn create_or_attach(
 
 /// Fails if something living has the name; frees the name if what has it is dead.
 fn refuse_if_taken(name: &SegmentName) -> Result<()> {
-    let stat = match object::stat_name(name.path()) {
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(Error::system("create", name, "stat", errno)),
-        Ok(stat) => stat,
-    };
-    // Nothing but a regular file can be a dead segment, and opening a device may do things.
-    if stat.file_type == rustix::fs::FileType::RegularFile && remove::reap_name(name).unwrap_or(false) {
-        return Ok(());
+    for attempt in 0..ATTEMPTS {
+        let stat = match object::stat_name(name.path()) {
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(Error::system("create", name, "stat", errno)),
+            Ok(stat) => stat,
+        };
+        // Nothing but a regular file can be a dead segment, and opening a device may do things.
+        let reaping = match stat.file_type {
+            rustix::fs::FileType::RegularFile => remove::reap_name(name),
+            _ => Ok(Reaping::Living),
+        };
+        match reaping {
+            Ok(Reaping::Removed) => return Ok(()),
+            Ok(Reaping::Underway) | Err(Errno::NOENT) => attach::wait_a_little(attempt),
+            Ok(Reaping::Living) | Err(_) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, "create", name, "the name is taken")
+                    .remedy("attach to it, delete it, or choose another name"));
+            }
+        }
     }
-    Err(Error::new(ErrorKind::AlreadyExists, "create", name, "the name is taken")
-        .remedy("attach to it, delete it, or choose another name"))
+    Err(removal_stuck("create", name))
+}
+
+/// The error of whoever waits in vain for somebody else's removal.
+pub(super) fn removal_stuck(operation: &'static str, name: &SegmentName) -> Error {
+    Error::new(ErrorKind::Busy, operation, name, "somebody is removing what had the name and does not finish")
+        .remedy("look for a stopped process that uses it")
 }
 
 fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {

@@ -195,7 +195,7 @@ pub(super) fn look_at(
         Ok(read) => read,
         Err(fault) => return Err(attach::explain(fd, &subject, fault, &anybody)),
     };
-    let meta = meta.as_deref().unwrap_or(&buffer[..header.meta_len as usize]);
+    let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let stat = object::stat(fd).map_err(system("fstat"))?;
     debug_assert_eq!(stat.file_type, FileType::RegularFile, "pread of a header says so");
     if remove::is_dead(fd, header.lifetime).map_err(system("fcntl(F_OFD_GETLK)"))? {

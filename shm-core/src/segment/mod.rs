@@ -360,12 +360,13 @@ impl Segment {
         Lease::of(&self.attachment)
     }
 
-    /// Opens the object anew: a descriptor with an open file description, and so with locks, of its own. Needs `/proc`.
+    /// Opens the object anew: a descriptor with an open file description, and so with locks, of its own. Needs `/proc` if it has no
+    /// name any more.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] without `/proc`.
     pub fn fresh_descriptor(&self) -> Result<OwnedFd> {
-        attach::reopen("reopen", &self.attachment.subject(), self.attachment.fd(), self.attachment.access)
+        attach::open_again("reopen", &self.attachment, self.attachment.access)
     }
 
     /// Tells whether this process has the segment only because its parent had it.
