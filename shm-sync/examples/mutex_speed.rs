@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "the C library's mutexes, for comparison, and fork")]
 //! What a lock and unlock costs, beside glibc's process-shared mutexes in the same run: alone, and with processes contending.
 //!
 //! `cargo run --release -p shm-sync --example mutex_speed [PROCESSES]`. The contended runs check the counter that the lock guards, and
 //! show the longest wait of any process: throughput bought with starvation is no bargain.
+
+#![allow(unsafe_code, reason = "the C library's mutexes, for comparison, and fork")]
 
 use shm_sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "guards lend the value that their lock owns")]
 //! What a locker gets: the guard of a lock, or the guard of a lock whose last holder died.
 //!
 //! Guards stay in the thread that locked, and know the generation of its registration: in a forked child they are void. The
 //! lock itself is `raw_mutex`'s.
+
+#![allow(unsafe_code, reason = "guards lend the value that their lock owns")]
 
 use crate::error::{Error, ErrorKind};
 use crate::mutex::Mutex;

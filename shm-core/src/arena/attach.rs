@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "takes an entry of a segment as the region of an arena")]
 //! From an entry of a segment to an arena: creating, attaching, and what can be wrong with either.
+
+#![allow(unsafe_code, reason = "takes an entry of a segment as the region of an arena")]
 
 use std::ptr::NonNull;
 

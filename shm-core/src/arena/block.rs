@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "copies bytes into and out of a block")]
 //! Handles of live blocks.
+
+#![allow(unsafe_code, reason = "copies bytes into and out of a block")]
 
 use super::Arena;
 use super::format::{Holding, OwnerId};

@@ -1,4 +1,3 @@
-#![allow(unsafe_code, reason = "fills blocks with zeros, tells the region how far it exists")]
 //! An allocator inside one segment: many small objects in one mapping, known by offsets, safe against killed processes.
 //!
 //! Memory is handed out in chunks of 64 KiB. Small blocks (up to 32 640 bytes) come from *slabs*, chunks cut into blocks
@@ -36,6 +35,8 @@
 //!
 //! The design is a much simplified relative of lock-free allocators (Michael, "Scalable Lock-Free Dynamic Memory
 //! Allocation", 2004), with an owner in every word in place of counters, because a dead process cannot count down.
+
+#![allow(unsafe_code, reason = "fills blocks with zeros, tells the region how far it exists")]
 
 mod attach;
 mod block;
