@@ -23,8 +23,8 @@ unsafe extern "C" {
     fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
 }
 
-/// The exit code of a child in which the executor itself panicked.
-const PANICKED: i32 = 102;
+/// The exit code of a child that never came to the user's function, or in which the executor itself panicked.
+const BROKEN: i32 = 102;
 
 /// A forked child of this process.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Child {
 
 /// Forks; the child runs `work` and ends with the code that it returns.
 pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Child> {
-    let parent = rustix::process::getpid();
+    let parent = (rustix::process::getpid(), rustix::thread::gettid());
     // SAFETY: `fork` has no preconditions. In the child of a process with several threads only this thread exists: what is called there are this
     // crate (whose shared state is the control segment), the allocator and stdio (kept usable by libc and by `Quiet`) and the user's function,
     // about whose limits the documentation of `MapReduce` speaks. The child ends in `leave` and neither returns nor unwinds into the caller's frames.
@@ -48,7 +48,7 @@ pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Chil
             begin(parent);
             work()
         }));
-        leave(code.unwrap_or(PANICKED));
+        leave(code.unwrap_or(BROKEN));
     }
     let pid = if pid < 0 { None } else { Pid::from_raw(pid) };
     let pid = pid.ok_or_else(io::Error::last_os_error)?;
@@ -65,15 +65,24 @@ pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Chil
     }
 }
 
-/// The first steps of the child.
-fn begin(parent: Pid) {
+/// The first steps of the child; `parent` is the process and the thread that forked.
+fn begin(parent: (Pid, Pid)) {
     // It fails for no signal that exists.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    if rustix::process::getppid() != Some(parent) {
-        leave(1); // the parent ended before it could be noticed
+    // The signal is not sent for an end that came before. The process may go on without the thread, so both are looked at.
+    if rustix::process::getppid() != Some(parent.0) || !thread_lives(parent.0, parent.1) {
+        leave(BROKEN);
     }
     // SAFETY: the handler is a function of this library that takes these arguments and does not use the second.
     unsafe { on_exit(leave_handler, std::ptr::null_mut()) };
+}
+
+/// Whether a process has a thread of this number; tgkill(2) with signal 0.
+fn thread_lives(process: Pid, thread: Pid) -> bool {
+    let (process, thread) = (process.as_raw_nonzero().get(), thread.as_raw_nonzero().get());
+    // SAFETY: signal 0 is not sent; no memory is involved.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 extern "C" fn leave_handler(code: c_int, _argument: *mut c_void) {
