@@ -78,13 +78,10 @@ impl Team {
         if !kept {
             team.begin_run();
         }
-        let forked = team.fork_workers(workers, work);
-        match forked {
+        match team.fork_workers(workers, work) {
             Ok(()) => Ok(team),
-            Err(error) => {
-                // Dropping the team ends and reaps those that were forked.
-                Err(team.cannot_fork(workers, error))
-            }
+            // Dropping the team ends and reaps those that were forked.
+            Err(error) => Err(team.cannot_fork(workers, error)),
         }
     }
 
@@ -164,20 +161,20 @@ impl Team {
         };
         // If `reduce` or `progress` panics, the workers are gone before anybody can catch it: they may be writing to what is lent to them.
         let team = EndOnUnwind(self);
-        let outcome = team.0.collect(&mut inbox, &mut accept);
+        let outcome = team.0.collect(&mut inbox, &mut accept).map_err(|trouble| {
+            // Results that were on their way are taken in as long as they can be read.
+            let readable = !matches!(trouble, Trouble::Unreadable(..));
+            team.0.end(&mut |control, message| {
+                if readable {
+                    let _ = accept(&mut inbox, control, message);
+                }
+            });
+            team.0.explain(trouble, &inbox)
+        });
         std::mem::forget(team);
         match outcome {
             Ok(()) => Ok(inbox.into_results()),
-            Err(trouble) => {
-                // Results that were on their way are taken in as long as they can be read.
-                let readable = !matches!(trouble, Trouble::Unreadable(..));
-                self.end(&mut |control, message| {
-                    if readable {
-                        let _ = accept(&mut inbox, control, message);
-                    }
-                });
-                Err(MapError::new(self.explain(trouble, &inbox), inbox.into_finished()))
-            }
+            Err(error) => Err(MapError::new(error, inbox.into_finished())),
         }
     }
 
