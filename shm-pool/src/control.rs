@@ -249,12 +249,9 @@ impl Control {
         self.critical.lock().or_else(LockError::recover)
     }
 
-    /// As [`critical`](Self::critical), but waits for `timeout` at most.
-    pub(crate) fn critical_within(
-        &self,
-        timeout: std::time::Duration,
-    ) -> Result<MutexGuard<'_, u32>, shm_sync::Error> {
-        self.critical.lock_timeout(timeout).or_else(LockError::recover)
+    /// Another handle of the critical section's mutex.
+    pub(crate) fn critical_section(&self) -> Mutex<u32> {
+        self.critical.clone()
     }
 }
 

@@ -11,43 +11,52 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::error::Exit;
-use crate::stdio;
+use crate::stdio::{self, Quiet};
 
 unsafe extern "C" {
     /// glibc's on_exit(3), which tells the handler the exit code.
     fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
 }
 
+/// The exit code of a child that never came to the user's function, or in which the executor itself panicked.
+const BROKEN: i32 = 102;
+
 /// A forked child of this process.
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
-    pidfd: OwnedFd,
+    /// Nothing if it was dead and reaped by others before it could be opened.
+    pidfd: Option<OwnedFd>,
     exit: Option<Exit>,
 }
 
 /// Forks; the child runs `work` and ends with the code that it returns.
-///
-/// `work` must not unwind. Buffers of standard output are expected to be empty: see [`stdio::around_fork`].
-pub(crate) fn fork(work: impl FnOnce() -> i32) -> io::Result<Child> {
-    let parent = rustix::process::getpid();
+pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Child> {
+    let parent = (rustix::process::getpid(), rustix::thread::gettid());
     // SAFETY: `fork` has no preconditions. In the child of a process with several threads only this thread exists: what is called there are this
-    // crate (whose shared state is the control segment), the allocator and stdio (kept usable by libc and by `around_fork`) and the user's function,
-    // about whose limits the documentation of `MapReduce` speaks. The child ends in `leave` and does not return into the caller's frames.
+    // crate (whose shared state is the control segment), the allocator and stdio (kept usable by libc and by `Quiet`) and the user's function,
+    // about whose limits the documentation of `MapReduce` speaks. The child ends in `leave` and neither returns nor unwinds into the caller's frames.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        begin(parent);
-        leave(work());
+        let code = panic::catch_unwind(AssertUnwindSafe(|| {
+            quiet.release();
+            begin(parent);
+            work()
+        }));
+        leave(code.unwrap_or(BROKEN));
     }
     let pid = if pid < 0 { None } else { Pid::from_raw(pid) };
     let pid = pid.ok_or_else(io::Error::last_os_error)?;
     match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Child { pid, pidfd, exit: None }),
+        Ok(pidfd) => Ok(Child { pid, pidfd: Some(pidfd), exit: None }),
+        // The program lets the kernel reap its children, and this one has ended already.
+        Err(Errno::SRCH) => Ok(Child { pid, pidfd: None, exit: None }),
         Err(errno) => {
             // Without a pidfd its end could not be noticed. The pid is our child's until it is waited for.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -57,15 +66,24 @@ pub(crate) fn fork(work: impl FnOnce() -> i32) -> io::Result<Child> {
     }
 }
 
-/// The first steps of the child.
-fn begin(parent: Pid) {
+/// The first steps of the child; `parent` is the process and the thread that forked.
+fn begin(parent: (Pid, Pid)) {
     // It fails for no signal that exists.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    if rustix::process::getppid() != Some(parent) {
-        leave(1); // the parent ended before it could be noticed
+    // The signal is not sent for an end that came before. The process may go on without the thread, so both are looked at.
+    if rustix::process::getppid() != Some(parent.0) || !thread_lives(parent.0, parent.1) {
+        leave(BROKEN);
     }
     // SAFETY: the handler is a function of this library that takes these arguments and does not use the second.
     unsafe { on_exit(leave_handler, std::ptr::null_mut()) };
+}
+
+/// Whether a process has a thread of this number; tgkill(2) with signal 0.
+fn thread_lives(process: Pid, thread: Pid) -> bool {
+    let (process, thread) = (process.as_raw_nonzero().get(), thread.as_raw_nonzero().get());
+    // SAFETY: signal 0 is not sent; no memory is involved.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 extern "C" fn leave_handler(code: c_int, _argument: *mut c_void) {
@@ -79,6 +97,12 @@ pub(crate) fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Ends the process and nothing else: for copies that the user's function made.
+pub(crate) fn vanish() -> ! {
+    // SAFETY: `_exit` has no preconditions and does not return.
+    unsafe { libc::_exit(0) }
+}
+
 impl Child {
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get() as u32
@@ -89,46 +113,52 @@ impl Child {
         self.exit
     }
 
+    /// The pidfd, which is readable when the process has ended; nothing if it has ended for sure.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
     /// Collects the exit status if it has ended, without waiting.
     pub(crate) fn reap(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-            self.exit = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Ok(None) | Err(Errno::INTR) => None,
-                Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => Exit::Code(code),
-                    (_, Some(signal)) => Exit::Signal(signal),
-                    _ => Exit::Unknown,
-                }),
-                // Not our child any more: the program has waited for it somewhere else, or ignores SIGCHLD.
-                Err(_) => self.is_dead().then_some(Exit::Unknown),
+            self.exit = match &self.pidfd {
+                None => Some(Exit::Unknown),
+                Some(pidfd) => exit_of(pidfd),
             };
         }
         self.exit
     }
 
-    /// Whether the process has ended, without collecting its status.
-    fn is_dead(&self) -> bool {
-        let mut poll = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        // POLLNVAL, when the program has closed the descriptor, counts too: there is nothing left to watch.
-        matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1))
-    }
-
     /// Kills it, if it has not ended.
     pub(crate) fn kill(&self) {
-        if self.exit.is_none() {
+        if let (None, Some(pidfd)) = (self.exit, &self.pidfd) {
             // A pidfd names no other process, even if this one was reaped by somebody else.
-            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
 }
 
-impl AsFd for Child {
-    /// The pidfd: readable when the process has ended.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+/// How a child has ended, if it has.
+fn exit_of(pidfd: &OwnedFd) -> Option<Exit> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+        Ok(None) | Err(Errno::INTR) => None,
+        Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (_, Some(signal)) => Exit::Signal(signal),
+            _ => Exit::Unknown,
+        }),
+        // Not our child any more: the program has waited for it somewhere else, or ignores SIGCHLD.
+        Err(_) => is_dead(pidfd).then_some(Exit::Unknown),
     }
+}
+
+/// Whether a process has ended, without collecting its status.
+fn is_dead(pidfd: &OwnedFd) -> bool {
+    let mut poll = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    // POLLNVAL, when the program has closed the descriptor, counts too: there is nothing left to watch.
+    matches!(rustix::event::poll(&mut poll, Some(&now)), Ok(1))
 }
 
 /// How many threads this process has; one system call.
@@ -141,14 +171,13 @@ pub(crate) fn thread_count() -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn exit_of(work: impl FnOnce() -> i32) -> Exit {
-        wait(stdio::around_fork(|| fork(work)).unwrap())
+    fn ends(work: impl FnOnce() -> i32) -> Exit {
+        wait(fork(&Quiet::new(), work).unwrap())
     }
 
     fn wait(mut child: Child) -> Exit {
         loop {
-            let mut poll = [rustix::event::PollFd::new(&child, rustix::event::PollFlags::IN)];
-            let _ = rustix::event::poll(&mut poll, None);
+            std::thread::yield_now();
             if let Some(exit) = child.reap() {
                 return exit;
             }
@@ -157,17 +186,15 @@ mod tests {
 
     #[test]
     fn exits_are_told_apart() {
-        assert_eq!(exit_of(|| 7), Exit::Code(7));
-        assert_eq!(exit_of(|| std::process::exit(3)), Exit::Code(3));
-        assert_eq!(exit_of(|| std::process::abort()), Exit::Signal(libc::SIGABRT));
-        let child = stdio::around_fork(|| {
-            fork(|| {
-                loop {
-                    std::thread::park()
-                }
-            })
-        });
-        let child = child.unwrap();
+        assert_eq!(ends(|| 7), Exit::Code(7));
+        assert_eq!(ends(|| std::process::exit(3)), Exit::Code(3));
+        assert_eq!(ends(|| std::process::abort()), Exit::Signal(libc::SIGABRT));
+        let sleep = || {
+            loop {
+                std::thread::park()
+            }
+        };
+        let child = fork(&Quiet::new(), sleep).unwrap();
         child.kill();
         assert_eq!(wait(child), Exit::Signal(libc::SIGKILL));
     }

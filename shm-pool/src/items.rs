@@ -2,8 +2,6 @@
 
 #![allow(unsafe_code, reason = "a worker moves items out of the collection that it inherited")]
 
-use std::mem::ManuallyDrop;
-
 /// Items that forked workers take out by number, each worker from its own copy of the memory.
 pub(crate) struct Items<T>(Vec<T>);
 
@@ -34,14 +32,4 @@ impl<T> Items<T> {
         // SAFETY: the pointer comes from a reference to an item, which by the caller's promise is still whole and will not be used again.
         unsafe { item.read() }
     }
-}
-
-/// Runs `fork` with the items and drops them only if it returns, which it does in the master alone.
-///
-/// (A child leaves from within, so nothing is dropped there; this keeps the items where they are until then.)
-pub(crate) fn lend<T, O>(items: Items<T>, fork: impl FnOnce(&Items<T>) -> O) -> O {
-    let items = ManuallyDrop::new(items);
-    let outcome = fork(&items);
-    drop(ManuallyDrop::into_inner(items));
-    outcome
 }

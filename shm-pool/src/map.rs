@@ -10,7 +10,7 @@ use shm_core::{Element, Exclusive};
 use crate::builder::MapReduce;
 use crate::crew::Crew;
 use crate::error::{Error, MapError};
-use crate::items::{self, Items};
+use crate::items::Items;
 use crate::master::Team;
 use crate::worker::Worker;
 
@@ -85,16 +85,14 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             return Ok(items.into_vec().into_iter().enumerate().map(each).collect());
         }
         self.warn_of_threads();
-        items::lend(items, |items| {
-            let work = |worker: &Worker, index| {
-                // SAFETY: this runs in forked workers only, which end by `_exit`, once for each item (`Team::fork`); nothing else in them
-                // uses the items.
-                let item = unsafe { items.take(index) };
-                work(worker, item)
-            };
-            let mut team = Team::fork(format!("map {total} items"), total, workers, false, &work)?;
-            team.run(reduce, progress)
-        })
+        let work = |worker: &Worker, index| {
+            // SAFETY: this runs in forked workers only, once for each item (`Team::fork`). They end by `_exit`, so nothing there drops the items,
+            // and nothing else uses them.
+            let item = unsafe { items.take(index) };
+            work(worker, item)
+        };
+        let mut team = Team::fork(format!("map {total} items"), total, workers, false, &work)?;
+        team.run(reduce, progress)
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in

@@ -12,19 +12,22 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::thread::futex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shm_sync::LockError;
 
 use crate::control::{Control, Failure, Message, Slot, State};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
 use crate::results::{Inbox, Unreadable};
 use crate::schedule::Schedule;
-use crate::stdio;
+use crate::stdio::Quiet;
 use crate::worker::{self, Inherited, Worker};
 
 /// How long workers may take to finish their item when the others have to stop.
 const GRACE: Duration = Duration::from_millis(100);
 /// How long they may stay in the critical section then.
 const CRITICAL_GRACE: Duration = Duration::from_secs(1);
+/// As many workers can own blocks of the arena at a time, beside the master.
+const MAX_WORKERS: usize = 1023;
 /// The master sleeps so long at most before it looks again; it is woken before that.
 const SLEEP: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,12 @@ impl Team {
         work: &impl Fn(&Worker, usize) -> R,
     ) -> Result<Team, Error> {
         let workers = workers.min(items);
+        if workers > MAX_WORKERS {
+            let reason = format!("{workers} workers were asked for, and there may be {MAX_WORKERS} at most");
+            return Err(
+                Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
+            );
+        }
         let schedule = Schedule::guided(items, workers);
         let control = Control::new(workers, schedule.batches())?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
@@ -69,26 +78,30 @@ impl Team {
         if !kept {
             team.begin_run();
         }
-        let forked = stdio::around_fork(|| {
-            for rank in 0..workers {
-                let inherited = Inherited {
-                    control: &team.control,
-                    schedule: &team.schedule,
-                    event: team.event.as_fd(),
-                    kept,
-                };
-                let child = fork::fork(|| worker::run(&inherited, rank, work))?;
-                team.children.push(child);
-            }
-            Ok(())
-        });
-        match forked {
+        match team.fork_workers(workers, work) {
             Ok(()) => Ok(team),
-            Err(error) => {
-                // Dropping the team ends and reaps those that were forked.
-                Err(team.cannot_fork(workers, error))
-            }
+            // Dropping the team ends and reaps those that were forked.
+            Err(error) => Err(team.cannot_fork(workers, error)),
         }
+    }
+
+    fn fork_workers<R: Serialize>(
+        &mut self,
+        workers: usize,
+        work: &impl Fn(&Worker, usize) -> R,
+    ) -> std::io::Result<()> {
+        let quiet = Quiet::new();
+        for rank in 0..workers {
+            let inherited = Inherited {
+                control: &self.control,
+                schedule: &self.schedule,
+                event: self.event.as_fd(),
+                kept: self.kept,
+            };
+            let child = fork::fork(&quiet, || worker::run(&inherited, rank, work))?;
+            self.children.push(child);
+        }
+        Ok(())
     }
 
     fn cannot_fork(&self, workers: usize, error: std::io::Error) -> Error {
@@ -148,20 +161,20 @@ impl Team {
         };
         // If `reduce` or `progress` panics, the workers are gone before anybody can catch it: they may be writing to what is lent to them.
         let team = EndOnUnwind(self);
-        let outcome = team.0.collect(&mut inbox, &mut accept);
+        let outcome = team.0.collect(&mut inbox, &mut accept).map_err(|trouble| {
+            // Results that were on their way are taken in as long as they can be read.
+            let readable = !matches!(trouble, Trouble::Unreadable(..));
+            team.0.end(&mut |control, message| {
+                if readable {
+                    let _ = accept(&mut inbox, control, message);
+                }
+            });
+            team.0.explain(trouble, &inbox)
+        });
         std::mem::forget(team);
         match outcome {
             Ok(()) => Ok(inbox.into_results()),
-            Err(trouble) => {
-                // Results that were on their way are taken in as long as they can be read.
-                let readable = !matches!(trouble, Trouble::Unreadable(..));
-                self.end(&mut |control, message| {
-                    if readable {
-                        let _ = accept(&mut inbox, control, message);
-                    }
-                });
-                Err(MapError::new(self.explain(trouble, &inbox), inbox.into_finished()))
-            }
+            Err(error) => Err(MapError::new(error, inbox.into_finished())),
         }
     }
 
@@ -231,20 +244,21 @@ impl Team {
         let limit = if fresh { Duration::ZERO } else { limit };
         let living = |child: &Child| child.exit().is_none();
         let mut watched = vec![PollFd::new(&self.event, PollFlags::IN)];
-        watched.extend(
-            self.children.iter().filter(|child| living(child)).map(|child| PollFd::new(child, PollFlags::IN)),
-        );
+        let pidfds = self.children.iter().filter(|child| living(child)).map(Child::pidfd);
+        watched.extend(pidfds.clone().flatten().map(|pidfd| PollFd::from_borrowed_fd(pidfd, PollFlags::IN)));
+        let limit = if pidfds.clone().any(|pidfd| pidfd.is_none()) { Duration::ZERO } else { limit };
         let timeout = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
         // An error is a wake-up: a signal handler has run.
         let polled = rustix::event::poll(&mut watched, Some(&timeout)).is_ok();
         header.master_is_awake();
-        let ready: Vec<bool> = watched.iter().map(|fd| polled && !fd.revents().is_empty()).collect();
-        if ready[0] {
+        let mut revents = watched.iter().map(|fd| polled && !fd.revents().is_empty());
+        if revents.next() == Some(true) {
             let _ = rustix::io::read(&self.event, &mut [0; 8]); // back to 0
         }
+        let ended: Vec<bool> = pidfds.map(|pidfd| pidfd.is_none() || revents.next() == Some(true)).collect();
         let mut died = None;
         let ranks = self.children.iter_mut().enumerate().filter(|(_, child)| living(child));
-        for ((rank, child), _) in ranks.zip(&ready[1..]).filter(|(_, ready)| **ready) {
+        for ((rank, child), _) in ranks.zip(&ended).filter(|(_, ended)| **ended) {
             if child.reap().is_some_and(|exit| !in_order(&self.control, rank, exit)) {
                 died = died.or(Some(rank));
             }
@@ -280,12 +294,13 @@ impl Team {
         }
         if !self.has_ended() {
             // Whoever is in the critical section may leave it, so that what it guards is whole.
-            let guard = self.control.critical_within(CRITICAL_GRACE);
+            let critical = self.control.critical_section();
+            let guard = critical.lock_timeout(CRITICAL_GRACE).or_else(LockError::recover);
             self.children.iter().for_each(Child::kill);
-            drop(guard);
             while !self.has_ended() {
                 self.wait(SLEEP, |_| false);
             }
+            drop(guard);
             drain(self);
         }
     }

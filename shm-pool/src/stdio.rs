@@ -6,19 +6,29 @@
 
 #![allow(unsafe_code, reason = "fflush is only reachable through libc")]
 
-use std::io::{self, Write};
+use std::cell::RefCell;
+use std::io::{self, StderrLock, StdoutLock, Write};
 
-/// Runs `fork` while this thread has the locks of standard output and error and their buffers are empty.
+/// Keeps standard output and error quiet and their buffers empty while it lives, for a fork.
 ///
-/// With the locks in the hands of the thread that survives in the child, no other thread can have left one held there for ever. Waits for
-/// threads that are printing.
-pub(crate) fn around_fork<T>(fork: impl FnOnce() -> T) -> T {
-    let mut out = io::stdout().lock();
-    let _err = io::stderr().lock();
-    // An error means that nobody can read the output; it is not the executor's business to report that.
-    let _ = out.flush();
-    flush_c();
-    fork()
+/// With the locks in the hands of the thread that survives in the child, no other thread can leave one held there for ever.
+pub(crate) struct Quiet(RefCell<Option<(StdoutLock<'static>, StderrLock<'static>)>>);
+
+impl Quiet {
+    /// Waits for threads that are printing.
+    pub(crate) fn new() -> Quiet {
+        let mut out = io::stdout().lock();
+        let err = io::stderr().lock();
+        // An error means that nobody can read the output; it is not the executor's business to report that.
+        let _ = out.flush();
+        flush_c();
+        Quiet(RefCell::new(Some((out, err))))
+    }
+
+    /// Gives the locks back: what a forked child does first, with its copy, so that its threads can print.
+    pub(crate) fn release(&self) {
+        self.0.take();
+    }
 }
 
 /// Writes out what this process has buffered, at a worker's end.

@@ -216,7 +216,7 @@ fn batches<R: Serialize>(
             let result = work(worker, item);
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
-                fork::leave(0);
+                fork::vanish();
             }
             outbox.put(item, &result)?;
             if control.stopped() {
@@ -244,7 +244,7 @@ fn record_panics() {
     CALLS_FUNCTION.set(true);
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if !CALLS_FUNCTION.get() {
+        if !CALLS_FUNCTION.get() || cfg!(panic = "abort") {
             return before(info);
         }
         let backtrace = std::backtrace::Backtrace::capture();

@@ -307,6 +307,21 @@ fn a_program_that_reaps_our_children() {
 }
 
 #[test]
+fn many_workers() {
+    let _watch = common::watchdog();
+    alone("many_workers", || {
+        let before = common::descriptors();
+        let found = pool(300).map(0..1000u32, |worker, i| (i, worker.workers())).unwrap();
+        assert!(found.iter().zip(0..).all(|(found, i)| *found == (i, 300)));
+        no_children();
+        let error = pool(usize::MAX).map(0..2000, |_, i| i).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fork);
+        assert!(error.to_string().contains("2000 workers were asked for"), "{error}");
+        assert_eq!(common::descriptors(), before);
+    });
+}
+
+#[test]
 fn more_workers_than_the_system_allows() {
     let _watch = common::watchdog();
     alone("more_workers_than_the_system_allows", || {

@@ -5,9 +5,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::pool;
+use common::{alone, pool};
 use shm_core::{Anonymous, SharedArray};
 use shm_testkit::{Coverage, KillTest, fork_child, kill_zone};
+
+// Each in a process of its own: a fork beside other tests may copy the lock of standard output while one of them prints, and a map waits for it.
 
 /// Starts a master that runs `work` with two workers, which tell their pids; kills it when both have; waits until they are gone.
 fn kill_master(work: fn(&SharedArray<u32, ndarray::Ix1>)) {
@@ -40,67 +42,75 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn while_workers_work() {
-    kill_master(|pids| {
-        let _ = pool(2).map(0..2, |worker, _| {
-            pids.set(worker.rank(), std::process::id());
-            while std::hint::black_box(true) {
-                std::hint::spin_loop();
-            }
+    alone("while_workers_work", || {
+        kill_master(|pids| {
+            let _ = pool(2).map(0..2, |worker, _| {
+                pids.set(worker.rank(), std::process::id());
+                while std::hint::black_box(true) {
+                    std::hint::spin_loop();
+                }
+            });
         });
     });
 }
 
 #[test]
 fn while_workers_sleep_in_the_critical_section() {
-    kill_master(|pids| {
-        let _ = pool(2).map(0..2, |worker, _| {
-            pids.set(worker.rank(), std::process::id());
-            worker.critical(|| std::thread::sleep(Duration::MAX));
+    alone("while_workers_sleep_in_the_critical_section", || {
+        kill_master(|pids| {
+            let _ = pool(2).map(0..2, |worker, _| {
+                pids.set(worker.rank(), std::process::id());
+                worker.critical(|| std::thread::sleep(Duration::MAX));
+            });
         });
     });
 }
 
 #[test]
 fn while_a_crew_waits() {
-    kill_master(|pids| {
-        let mut array = SharedArray::<u8, _>::zeros(Anonymous, 1000).unwrap();
-        let mut exclusive = array.exclusive().unwrap();
-        let mut crew = pool(2)
-            .crew(&mut exclusive, 1, |worker, _, _: &mut [u8]| {
-                pids.set(worker.rank(), std::process::id());
-                std::thread::sleep(Duration::from_micros(100));
-            })
-            .unwrap();
-        crew.run().unwrap();
-        loop {
-            std::thread::park();
-        }
+    alone("while_a_crew_waits", || {
+        kill_master(|pids| {
+            let mut array = SharedArray::<u8, _>::zeros(Anonymous, 1000).unwrap();
+            let mut exclusive = array.exclusive().unwrap();
+            let mut crew = pool(2)
+                .crew(&mut exclusive, 1, |worker, _, _: &mut [u8]| {
+                    pids.set(worker.rank(), std::process::id());
+                    std::thread::sleep(Duration::from_micros(100));
+                })
+                .unwrap();
+            crew.run().unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
     });
 }
 
 #[test]
 fn at_every_system_call_of_a_map() {
     let _watch = common::watchdog();
-    let report = KillTest::new("map")
-        .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 2).unwrap())
-        .victim(|pids| {
-            kill_zone(|| {
-                let found = pool(2).map(0..40u32, |worker, i| {
-                    pids.set(worker.rank(), std::process::id());
-                    vec![i; 500]
-                });
-                assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
+    alone("at_every_system_call_of_a_map", || {
+        let report = KillTest::new("map")
+            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 2).unwrap())
+            .victim(|pids| {
+                kill_zone(|| {
+                    let found = pool(2).map(0..40u32, |worker, i| {
+                        pids.set(worker.rank(), std::process::id());
+                        vec![i; 500]
+                    });
+                    assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
+                })
             })
-        })
-        .check(|pids, _point| {
-            for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
-                while is_alive(worker) {
-                    std::thread::sleep(Duration::from_millis(1));
+            .check(|pids, _point| {
+                for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
+                    while is_alive(worker) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                 }
-            }
-        })
-        .run(Coverage::from_env());
-    println!("{report}");
+            })
+            .run(Coverage::from_env());
+        println!("{report}");
+    });
 }
 
 #[test]

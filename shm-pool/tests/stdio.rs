@@ -9,6 +9,7 @@ use common::pool;
 
 /// Runs a test of this file in a process whose output goes through a pipe, so that C buffers it fully; returns the output.
 fn output_of(test: &str) -> String {
+    let _watch = common::watchdog();
     let output = shm_testkit::rerun(test, &[("SHM_POOL_TEST_PRINT", "1")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -74,6 +75,18 @@ fn output_of_a_worker_that_fails_is_there() {
     for part in ["<panic 1>", "<panic 2>", "<exit 1>", "<exit 2>", "<c exit 1>", "<c exit 2>"] {
         assert_eq!(count(&text, part), 1, "{part} in {text}");
     }
+}
+
+#[test]
+fn threads_of_a_worker_can_print() {
+    if is_inner() {
+        pool(1)
+            .map([1, 2], |_, i| std::thread::scope(|scope| drop(scope.spawn(move || print!("<thread {i}>")))))
+            .unwrap();
+        return;
+    }
+    let text = output_of("threads_of_a_worker_can_print");
+    assert!(count(&text, "<thread 1>") == 1 && count(&text, "<thread 2>") == 1, "{text}");
 }
 
 #[test]
