@@ -170,6 +170,9 @@ fn attach_object(
     // The lock makes "look, map, enter" one step.
     let mut registry = registry();
     if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
+        if known.is_inherited() {
+            known.adopt(fd);
+        }
         drop(registry);
         prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
