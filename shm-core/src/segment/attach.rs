@@ -137,7 +137,7 @@ fn attach_object(
     let mut buffer = [0; FIRST_READ];
     let (meta, header) = match read_meta(fd.as_fd(), &mut buffer) {
         Ok(read) => read,
-        Err(fault) => return Err(explain(fd.as_fd(), &subject, fault, options)),
+        Err(fault) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
     };
     let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let system_lock = system("fcntl(F_OFD_GETLK)");
@@ -170,6 +170,9 @@ fn attach_object(
     // The lock makes "look, map, enter" one step.
     let mut registry = registry();
     if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
+        if known.is_inherited() {
+            known.adopt(fd);
+        }
         drop(registry);
         prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
@@ -217,20 +220,21 @@ pub(super) fn meta_buffer() -> [u8; FIRST_READ] {
 
 /// Finds the best words for an object that has no readable header: what it is comes before what is in it.
 pub(super) fn explain(
+    operation: &'static str,
     fd: BorrowedFd<'_>,
     subject: &dyn Display,
     fault: Fault,
     options: &SegmentOptions,
 ) -> Error {
     if let Ok(stat) = object::stat(fd)
-        && let Err(error) =
-            check_type("attach", subject, &stat).and_then(|()| check_owner("attach", subject, &stat, options))
+        && let Err(error) = check_type(operation, subject, &stat)
+            .and_then(|()| check_owner(operation, subject, &stat, options))
     {
         return error;
     }
     match fault {
-        Fault::System(errno) => Error::system("attach", subject, "pread", errno),
-        Fault::Header(error) => header_error("attach", subject, error),
+        Fault::System(errno) => Error::system(operation, subject, "pread", errno),
+        Fault::Header(error) => header_error(operation, subject, error),
     }
 }
 
@@ -264,13 +268,16 @@ pub(super) fn check_owner(
     if stat.owner == me || options.any_owner {
         return Ok(());
     }
-    Err(Error::new(
+    let error = Error::new(
         ErrorKind::ForeignOwner,
         operation,
         subject,
         format!("it belongs to user {}, and this process runs as user {me}", stat.owner),
-    )
-    .remedy("ask for it with SegmentOptions::any_owner(true) if you trust that user"))
+    );
+    Err(match operation {
+        "attach" => error.remedy("ask for it with SegmentOptions::any_owner(true) if you trust that user"),
+        _ => error.remedy("let that user do it"),
+    })
 }
 
 pub(super) fn header_error(operation: &'static str, subject: &dyn Display, error: HeaderError) -> Error {
@@ -297,8 +304,11 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
                 Ok(stat) => format!("it belongs to user {} and has mode {:#o}", stat.owner, stat.mode),
                 Err(_) => "the directory or the file forbids it".into(),
             };
-            Error::new(ErrorKind::PermissionDenied, operation, name, whose)
-                .remedy("attach read-only if that is allowed, or have its owner change the mode")
+            let remedy = match operation {
+                "attach" => "attach read-only if that is allowed, or have its owner change the mode",
+                _ => "let its owner do it, or have the mode changed",
+            };
+            Error::new(ErrorKind::PermissionDenied, operation, name, whose).remedy(remedy)
         }
         errno => Error::system(operation, name, "open", errno),
     }

@@ -111,6 +111,8 @@ pub(crate) struct Attachment {
     born: u64,
     /// This is the creator's attachment of a scoped segment.
     owner: bool,
+    /// See [`adopt`](Attachment::adopt).
+    adopted: Mutex<Option<OwnedFd>>,
 }
 
 impl Attachment {
@@ -126,7 +128,8 @@ impl Attachment {
         owner: bool,
     ) -> Arc<Attachment> {
         let held = Some((fd, mapping));
-        Arc::new(Attachment { held, key, header, entries, name, access, born: fork_count(), owner })
+        let (born, adopted) = (fork_count(), Mutex::new(None));
+        Arc::new(Attachment { held, key, header, entries, name, access, born, owner, adopted })
     }
 
     fn held(&self) -> &(OwnedFd, Mapping) {
@@ -152,6 +155,15 @@ impl Attachment {
     /// Tells whether this process has it only because its parent had it.
     pub(super) fn is_inherited(&self) -> bool {
         self.born != fork_count()
+    }
+
+    /// Keeps the descriptor, and with it the locks, of one who attaches in a forked process what that has inherited.
+    ///
+    /// The mapping is there already and stays the only one, but its locks are the parent's too: only with locks of its own is the
+    /// child seen by a parent who wants the exclusive lease. To be called under the registry's lock, so that a fork finds it free.
+    pub(super) fn adopt(&self, fd: OwnedFd) {
+        // One that was adopted before a further fork is shared in turn.
+        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(fd);
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
@@ -199,13 +211,15 @@ impl Drop for Attachment {
         }
         let vetoed = self.is_vetoed();
         let Some((fd, mapping)) = self.held.take() else { return };
+        let adopted = self.adopted.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if vetoed {
             // The descriptor too: its lock says that this process is attached, and it is.
             std::mem::forget(fd);
+            std::mem::forget(adopted);
             mapping.leak();
             return;
         }
-        drop(mapping);
+        drop((mapping, adopted));
         let Some(name) = &self.name else { return };
         match self.header.lifetime {
             Lifetime::Scoped if self.owner && self.born == fork_count() => {

@@ -78,7 +78,11 @@ pub(crate) fn create(
         None => object::create_anonymous("shm", false).map_err(system("memfd_create"))?,
     };
     extend("create", subject, fd.as_fd(), 0, header.created_len, options.sparse)?;
-    object::write_start(fd.as_fd(), &meta).map_err(system("write"))?;
+    object::write_start(fd.as_fd(), &meta).map_err(|errno| match errno {
+        // Only of a sparse one: nothing but its last page is reserved yet.
+        Errno::NOSPC | Errno::DQUOT => space_error("create", subject, fd.as_fd(), header.created_len),
+        errno => Error::system("create", subject, "write", errno),
+    })?;
     object::set_mode(fd.as_fd(), options.mode).map_err(system("fchmod"))?;
     if name.is_none() {
         object::seal(fd.as_fd(), header.growable()).map_err(system("sealing"))?;
@@ -147,7 +151,8 @@ pub(crate) fn create_or_attach(
 fn refuse_if_taken(name: &SegmentName) -> Result<()> {
     for attempt in 0..ATTEMPTS {
         let stat = match object::stat_name(name.path()) {
-            Err(Errno::NOENT) => return Ok(()),
+            // Without such a directory too, which the creation itself explains.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(errno) => return Err(Error::system("create", name, "stat", errno)),
             Ok(stat) => stat,
         };
@@ -191,6 +196,20 @@ fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {
             format!("there is no directory {directory}"),
         )
         .remedy(if name.is_shm() { "mount a tmpfs there" } else { "make the directory first" }),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::new(
+            ErrorKind::PermissionDenied,
+            "create",
+            name,
+            format!("this process may not make files in {directory}"),
+        )
+        .remedy("choose another directory, or have its mode or its mount changed"),
+        Errno::NOSPC | Errno::DQUOT => Error::new(
+            ErrorKind::OutOfSpace,
+            "create",
+            name,
+            format!("{directory} has no room for more files (inodes)"),
+        )
+        .remedy("delete or reap some, or raise the limit (on tmpfs: mount -o remount,nr_inodes=...)"),
         errno => Error::system("create", name, "open(O_TMPFILE)", errno),
     }
 }
@@ -205,8 +224,10 @@ pub(super) fn extend(
     sparse: bool,
 ) -> Result<()> {
     if sparse {
-        return object::extend_sparse(fd, to)
-            .map_err(|errno| Error::system(operation, subject, "fallocate", errno));
+        return object::extend_sparse(fd, to).map_err(|errno| match errno {
+            Errno::NOSPC | Errno::DQUOT => space_error(operation, subject, fd, to.saturating_sub(from)),
+            errno => Error::system(operation, subject, "fallocate", errno),
+        });
     }
     let bytes = to.saturating_sub(from);
     let lacks_space = || object::free_bytes(fd).is_ok_and(|free| free.is_some_and(|free| free < bytes));

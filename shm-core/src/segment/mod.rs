@@ -44,6 +44,7 @@ use attachment::Attachment;
 /// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
 /// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
 /// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
+/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own.
 ///
 /// ```
 /// use shm_core::{Contents, Segment, SegmentOptions};

@@ -44,15 +44,11 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
             .map_err(|e| attach::open_error("delete", &name, e))?;
         let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
             Ok((_, header)) => header.lifetime,
-            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => {
-                let stat =
-                    object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
-                attach::check_owner("delete", &name, &stat, &options)?;
-                Lifetime::Persistent
-            }
-            Err(fault) => return Err(attach::explain(fd.as_fd(), &name, fault, &options).during("delete")),
+            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => Lifetime::Persistent,
+            Err(fault) => return Err(attach::explain("delete", fd.as_fd(), &name, fault, &options)),
         };
         let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
+        attach::check_type("delete", &name, &stat)?;
         attach::check_owner("delete", &name, &stat, &options)?;
         let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", &name, "fcntl", e))?;
         match remove_object(&name, fd.as_fd()).map_err(|e| Error::system("delete", &name, "unlink", e))? {
@@ -166,7 +162,10 @@ pub(super) fn reap_name(name: &SegmentName) -> std::result::Result<Reaping, Errn
     let Ok((_, header)) = attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) else {
         return Ok(Reaping::Living);
     };
-    if object::stat(fd.as_fd())?.owner != rustix::process::geteuid().as_raw() {
+    let stat = object::stat(fd.as_fd())?;
+    // A device may hold the bytes of a segment, but its name is none.
+    let is_file = stat.file_type == rustix::fs::FileType::RegularFile;
+    if !is_file || stat.owner != rustix::process::geteuid().as_raw() {
         return Ok(Reaping::Living);
     }
     match header.lifetime {
