@@ -56,7 +56,9 @@ fn integral(c: &mut Criterion) {
     let sum = |partial: Vec<f64>| partial.iter().sum::<f64>();
     // Workers that have touched the array, as rayon's threads have.
     let mut crew = pool()
-        .crew(&mut alone, CHUNK, |_worker, offset, chunk: &mut [f64]| integral::fill_and_sum(chunk, offset, TOTAL))
+        .crew(&mut alone, CHUNK, |_worker, offset, chunk: &mut [f64]| {
+            integral::fill_and_sum(chunk, offset, TOTAL)
+        })
         .expect("two workers");
     assert!(agree(sum(crew.run().expect("a run")), expected));
     group.bench_function("ours", |b| b.iter(|| sum(crew.run().expect("a run"))));
@@ -103,7 +105,9 @@ fn word_count(c: &mut Criterion) {
     let with_rayon = || threads.install(|| files.par_iter().map(read).reduce(Count::default, add));
     let with_pool = || {
         let mut sum = Count::default();
-        pool().map_reduce(files.iter(), |_worker, file| read(file), |_index, found| sum += found).expect("a run");
+        pool()
+            .map_reduce(files.iter(), |_worker, file| read(file), |_index, found| sum += found)
+            .expect("a run");
         sum
     };
     assert_eq!(with_rayon(), sequential);

@@ -47,7 +47,8 @@ impl Bare {
     fn reserve(len: usize, populate: bool) -> Bare {
         // SAFETY: plain system calls on a descriptor of their own.
         unsafe {
-            let fd = libc::open(c"/dev/shm".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC | libc::O_TMPFILE, 0o600);
+            let fd =
+                libc::open(c"/dev/shm".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC | libc::O_TMPFILE, 0o600);
             assert!(fd >= 0);
             for at in (0..len).step_by(64 << 20) {
                 assert_eq!(libc::fallocate(fd, 0, at as i64, (len - at).min(64 << 20) as i64), 0);
@@ -59,7 +60,9 @@ impl Bare {
     fn map(fd: i32, len: usize, populate: bool) -> Bare {
         let flags = libc::MAP_SHARED | if populate { libc::MAP_POPULATE } else { 0 };
         // SAFETY: the mapping is made at an address of the kernel's choice.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0) };
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, fd, 0)
+        };
         assert_ne!(start, libc::MAP_FAILED);
         Bare { start: start.cast(), len, fd }
     }
@@ -188,7 +191,8 @@ fn fork(c: &mut Criterion) {
     group.bench_function("alternative", |b| b.iter(fork_and_wait));
     let arrays: Vec<_> = (0..8)
         .map(|i| {
-            let array = SharedArray::<u8, _>::zeros(scoped(&format!("fork-{i}")), GIB).expect("8 GiB on /dev/shm");
+            let array =
+                SharedArray::<u8, _>::zeros(scoped(&format!("fork-{i}")), GIB).expect("8 GiB on /dev/shm");
             // Every page is touched, so that a fork would have a page table to copy.
             for page in (0..GIB).step_by(PAGE) {
                 array.set(page, 1);

@@ -36,7 +36,8 @@ impl std::ops::AddAssign for Count {
 /// ```
 pub fn count(text: &[u8]) -> Count {
     let mut count = Count { bytes: text.len() as u64, ..Count::default() };
-    let words = text.split(|byte| byte.is_ascii_whitespace() || *byte == b'.').filter(|word| !word.is_empty());
+    let words =
+        text.split(|byte| byte.is_ascii_whitespace() || *byte == b'.').filter(|word| !word.is_empty());
     for word in words {
         count.words += 1;
         if let Some(at) = WORDS.iter().position(|wanted| wanted.as_bytes() == word) {
@@ -76,7 +77,8 @@ pub fn count_file(path: &Path) -> io::Result<Count> {
 pub fn text_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
-        let kind = fs::metadata(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        let kind =
+            fs::metadata(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
         if kind.is_dir() {
             below(path, &mut found);
         } else {

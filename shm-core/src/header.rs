@@ -293,25 +293,44 @@ impl Header {
 }
 
 fn checksum(head: &[u8], table: &[u8]) -> u32 {
+    // One long piece goes through the processor's own instructions, which two short ones do not; attaching notices the difference.
+    let mut piece = [0; 512];
+    let together = head.len() + table.len();
     let mut crc = crc32fast::Hasher::new();
-    crc.update(head);
-    crc.update(table);
+    if let Some(piece) = piece.get_mut(..together) {
+        piece[..head.len()].copy_from_slice(head);
+        piece[head.len()..].copy_from_slice(table);
+        crc.update(piece);
+    } else {
+        crc.update(head);
+        crc.update(table);
+    }
     crc.finalize()
 }
 
 /// Reads a little-endian number; the caller has checked that it lies within the slice.
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    u16::from_le_bytes(array_at(bytes, at))
 }
 
 /// See [`u16_at`].
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(array_at(bytes, at))
 }
 
 /// See [`u16_at`].
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+    u64::from_le_bytes(array_at(bytes, at))
+}
+
+#[inline]
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[at..at + N]);
+    array
 }
 
 #[cfg(test)]
@@ -352,8 +371,9 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let (_, meta) = sample();
-        for at in 0..meta.len() {
-            for bit in 0..8 {
+        // Miri looks at fewer: it is after the accesses, not the bits.
+        for at in (0..meta.len()).step_by(if cfg!(miri) { 13 } else { 1 }) {
+            for bit in if cfg!(miri) { 3..4 } else { 0..8 } {
                 let mut broken = meta.clone();
                 broken[at] ^= 1 << bit;
                 // Only the two words that change are outside the checksum.

@@ -6,6 +6,7 @@
 //! - [`SharedArray`]: an array that describes itself, with a name (`shm://name`, `file://path`) or without.
 //! - [`Segment`], [`SegmentOptions`]: the memory underneath: create, attach, grow, sync, lease.
 //! - [`delete`], [`list`], [`inspect`], [`reap`]: from outside, by name.
+//! - [`Arena`]: many small objects in one segment, safe against killed processes.
 //! - [`layout`]: what elements are and where each lies ([`ElementType`], [`ArrayLayout`], [`Record`]).
 //! - [`element`]: the Rust types that may be elements ([`Element`], [`record!`]).
 //! - [`Error`], [`ErrorKind`]: what was attempted, on what, why it failed and what to do.

@@ -67,7 +67,9 @@ impl SegmentName {
         if let Some(odd) = name.chars().find(|c| *c == '/' || c.is_control()) {
             return invalid(format!("it contains {odd:?}"));
         }
-        Ok(SegmentName { kind: Kind::Shm, path: Path::new(SHM_DIR).join(name) })
+        let mut path = String::with_capacity(SHM_DIR.len() + 1 + name.len());
+        path.extend([SHM_DIR, "/", name]);
+        Ok(SegmentName { kind: Kind::Shm, path: path.into() })
     }
 
     /// Makes the name `file://{path}`.
@@ -134,6 +136,9 @@ impl FromStr for SegmentName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<SegmentName> {
+        if !text.contains(':') {
+            return SegmentName::shm(text);
+        }
         match text.split_once("://") {
             Some(("shm", name)) => SegmentName::shm(name),
             Some(("file", path)) => SegmentName::file(path),

@@ -29,7 +29,7 @@ fn smoke() {
         block.write(0, &bytes).unwrap();
     }
     for (i, block) in blocks.iter().enumerate() {
-        assert_eq!(block.is_empty(), block.len() == 0);
+        assert_eq!(block.is_empty(), i == 0);
         assert!(block.to_vec().iter().all(|byte| *byte == i as u8));
         assert_eq!(arena.pointer(block.offset(), block.len()).unwrap(), block.as_ptr());
     }
@@ -219,4 +219,30 @@ fn the_parents_death_is_seen_although_a_child_lives() {
     assert_eq!(freed.blocks, 1);
     assert_eq!(arena.usage().unwrap().used, 0);
     std::io::Write::write_all(&mut &write, b"ab").unwrap();
+}
+
+#[test]
+fn threads_share_a_handle_and_its_owner() {
+    fn shareable<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let _watchdog = Watchdog::new(Duration::from_secs(120));
+    let arena = shareable(arena(8 * MIB));
+    let start = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for mark in 1..=4u8 {
+            let (arena, start) = (&arena, &start);
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..2000 {
+                    let len = 50 + 37 * (round % 100) * usize::from(mark);
+                    let mut block = shareable(arena.alloc(len).unwrap());
+                    block.write(0, &vec![mark; len]).unwrap();
+                    assert!(block.to_vec().iter().all(|byte| *byte == mark));
+                }
+            });
+        }
+    });
+    let usage = arena.usage().unwrap();
+    assert_eq!((usage.used, usage.owners.len()), (0, 1), "{usage:?}");
 }

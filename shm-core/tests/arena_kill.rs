@@ -4,7 +4,7 @@
 //! segment are real. `SHM_TEST_LONG=1` tries every point.
 
 use shm_core::{Arena, Contents, OwnerId, SegmentOptions};
-use shm_testkit::{Coverage, KillTest, announce, kill_zone};
+use shm_testkit::{Coverage, KillTest, announce, fork_child, kill_zone};
 
 /// An arena with blocks of the test's process in it, which no death may touch.
 struct Fixture {
@@ -13,6 +13,8 @@ struct Fixture {
 }
 
 const FILL: u8 = 0x5A;
+/// Offset of the first chunk in so small an arena.
+const CHUNKS_AT: usize = 0x4000;
 
 impl Fixture {
     fn new() -> Self {
@@ -28,11 +30,14 @@ impl Fixture {
         Self { arena, offsets }
     }
 
-    /// Lets the stores to the arena's tables and to the words of its first slab count.
+    /// Lets the stores to the arena's tables and to the block words of its first chunks count.
     fn watch(&self) {
         let segment = self.arena.segment();
-        let start = segment.entry("heap").unwrap().offset();
-        announce(segment.as_ptr().wrapping_add(start), 0x4000 + 2624);
+        let start = segment.as_ptr().wrapping_add(segment.entry("heap").unwrap().offset());
+        announce(start, CHUNKS_AT);
+        for chunk in 0..3 {
+            announce(start.wrapping_add(CHUNKS_AT + chunk * 65536), 256);
+        }
     }
 
     /// The survivor finds its blocks as they were and gets all others back.
@@ -65,6 +70,7 @@ fn kill(name: &str, operation: fn(&Arena)) {
         })
         .check(|fixture: Fixture, _point| fixture.check())
         .run(Coverage::from_env());
+    println!("{report}");
     assert!(report.skipped_reason.is_some() || report.kills > 0, "{report}");
 }
 
@@ -82,13 +88,14 @@ fn registering_and_leaving() {
         })
         .check(|fixture: Fixture, _point| fixture.check())
         .run(Coverage::from_env());
+    println!("{report}");
     assert!(report.skipped_reason.is_some() || report.kills > 0, "{report}");
 }
 
 #[test]
 fn small_blocks() {
     kill("small blocks", |arena| {
-        let (a, b) = (arena.alloc(2000).unwrap(), arena.alloc(100).unwrap());
+        let (a, b) = (arena.alloc(2000).unwrap(), arena.alloc(5000).unwrap());
         drop(a);
         b.keep().unwrap();
     });
@@ -119,12 +126,14 @@ fn reclaiming() {
     let report = KillTest::new("reclaim")
         .prepare(|| {
             let fixture = Fixture::new();
-            // An owner that leaves things of all kinds behind.
-            let gone = Arena::attach(fixture.arena.segment(), "heap").unwrap();
-            for len in [100, 2000, 65536] {
-                gone.alloc(len).unwrap().park().unwrap();
-            }
-            drop(gone);
+            // An owner that dies and leaves things of all kinds behind.
+            fork_child(|| {
+                for len in [5000, 2000, 65536] {
+                    std::mem::forget(fixture.arena.alloc(len).unwrap());
+                }
+                0
+            })
+            .expect_success();
             fixture
         })
         .victim(|fixture: &mut Fixture| {
@@ -134,5 +143,6 @@ fn reclaiming() {
         })
         .check(|fixture: Fixture, _point| fixture.check())
         .run(Coverage::from_env());
+    println!("{report}");
     assert!(report.skipped_reason.is_some() || report.kills > 0, "{report}");
 }

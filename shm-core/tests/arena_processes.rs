@@ -73,7 +73,12 @@ fn killed_processes_leak_nothing_that_cannot_be_reclaimed() {
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_micros(2000 + numbers.below(8000)));
+        // Everybody is at work before the first one dies.
+        while arena.usage().unwrap().owners.iter().filter(|owner| owner.blocks > 0).count() < 6 {
+            assert!(children.iter_mut().all(|child| child.try_wait().is_none()));
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(numbers.below(8000)));
         for child in &mut children {
             assert_eq!(child.try_wait(), None, "{:?}", child.panic_message());
             child.kill(libc::SIGKILL);
@@ -81,7 +86,7 @@ fn killed_processes_leak_nothing_that_cannot_be_reclaimed() {
         for child in &mut children {
             assert_eq!(child.wait(), Status::Killed(libc::SIGKILL), "{:?}", child.panic_message());
         }
-        arena.reclaim().unwrap();
+        assert_eq!(arena.reclaim().unwrap().owners, 4);
         let usage = arena.usage().unwrap();
         assert_eq!(usage.blocks, 2, "round {round}: {usage:?}");
         assert_eq!(usage.owners.iter().filter(|owner| owner.owner != OwnerId::KEPT).count(), 1);

@@ -1,9 +1,10 @@
-#![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
 //! The control segment: all that master and workers tell each other, as atomics in shared pages.
 //!
 //! One anonymous segment of kind pool with three entries: `control` (the structures below), `critical` (the mutex of the critical section) and
 //! `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
 //! `worker.rs` and `master.rs`. Nothing here blocks.
+
+#![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};

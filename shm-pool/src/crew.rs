@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "lends chunks, each to one worker")]
 //! [`Crew`]: workers that are kept between runs over the chunks of an array.
+
+#![allow(unsafe_code, reason = "lends chunks, each to one worker")]
 
 use std::marker::PhantomData;
 use std::sync::Arc;

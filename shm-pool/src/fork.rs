@@ -1,4 +1,3 @@
-#![allow(unsafe_code, reason = "fork, on_exit and _exit are only reachable through libc")]
 //! Worker processes: forked, watched through a pidfd, killed and reaped.
 //!
 //! The fork goes through libc, which registers the robust list of the child anew and keeps `malloc` usable there. The child asks for SIGKILL when the
@@ -6,6 +5,8 @@
 //! the crew, which cannot leave it; when it ends, nobody waits for the workers any more. The child leaves by `_exit` only, so the parent's exit handlers
 //! and destructors never run in it: also when the user's function calls `exit`, because a handler that is registered in the child runs before all that it
 //! inherited and leaves at once (on_exit(3): handlers run in reverse order).
+
+#![allow(unsafe_code, reason = "fork, on_exit and _exit are only reachable through libc")]
 
 use std::ffi::{c_int, c_void};
 use std::io;

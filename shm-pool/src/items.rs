@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "a worker moves items out of the collection that it inherited")]
 //! The items of a map: collected before the fork, inherited by every worker, never serialised.
+
+#![allow(unsafe_code, reason = "a worker moves items out of the collection that it inherited")]
 
 /// Items that forked workers take out by number, each worker from its own copy of the memory.
 pub(crate) struct Items<T>(Vec<T>);

@@ -46,3 +46,8 @@ pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
 pub use worker::Worker;
+
+/// The example of the repository's front page is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "takes items, each once, in workers")]
 //! The maps: one run over items or over chunks of an array, by workers that are forked for it.
+
+#![allow(unsafe_code, reason = "takes items, each once, in workers")]
 
 use ndarray::Dimension;
 use serde::Serialize;

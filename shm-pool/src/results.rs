@@ -1,9 +1,10 @@
-#![allow(unsafe_code, reason = "madvise on the pages of a block")]
 //! Results on their way from a worker to the master.
 //!
 //! In the worker an [`Outbox`] serialises (postcard) the results of consecutive items one after another into a private buffer and, now and then, copies the
 //! buffer into a block of the arena and sends a message. In the master an [`Inbox`] copies the block out, frees it, has each result
 //! reduced and puts what comes out into input order.
+
+#![allow(unsafe_code, reason = "madvise on the pages of a block")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,9 +1,10 @@
-#![allow(unsafe_code, reason = "fflush is only reachable through libc")]
 //! Buffered output across a fork: neither doubled nor lost.
 //!
 //! What lies in a buffer at the time of the fork would be written by parent and child. So Rust's and C's buffers are flushed before, and flushed
 //! again at the child's end, which does not run the usual exit handlers. Buffers that the program made itself (a `BufWriter`) are its own business: a worker
 //! drops nothing that it inherited, so what they hold is written once, by the parent.
+
+#![allow(unsafe_code, reason = "fflush is only reachable through libc")]
 
 use std::cell::RefCell;
 use std::io::{self, StderrLock, StdoutLock, Write};

@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "the C library's mutexes, for comparison, and fork")]
 //! What a lock and unlock costs, beside glibc's process-shared mutexes in the same run: alone, and with processes contending.
 //!
 //! `cargo run --release -p shm-sync --example mutex_speed [PROCESSES]`. The contended runs check the counter that the lock guards, and
 //! show the longest wait of any process: throughput bought with starvation is no bargain.
+
+#![allow(unsafe_code, reason = "the C library's mutexes, for comparison, and fork")]
 
 use shm_sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 const ALONE: u32 = 20_000_000;
 const SLICES: u32 = 100;
-const CONTENDED: Duration = Duration::from_millis(700);
+const CONTENDED: Duration = Duration::from_millis(150);
+const ROUNDS: usize = 15;
 
 /// Something with a critical section around a shared counter.
 trait Lock {
@@ -147,20 +149,27 @@ fn contended(lock: &impl Lock, processes: usize) -> (f64, f64, f64) {
     (CONTENDED.as_secs_f64() * 1e9 / total as f64, longest as f64 / 1e3, fair)
 }
 
-fn row(name: &str, lock: &impl Lock, processes: usize) {
-    let alone = alone(lock);
-    let mut runs: Vec<_> = (0..5).map(|_| contended(lock, processes)).collect();
-    runs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (each, longest, fair) = runs[2];
-    println!(
-        "{name:<24} {alone:>8.1} ns   {each:>8.1} ns   longest wait {longest:>9.0} us   least share {fair:>4.2}"
-    );
-}
-
 fn main() {
     let processes = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(2);
-    println!("{:<24} {:>11}   {:>11}", "", "alone", format!("{processes} processes"));
-    row("shm_sync::Mutex", &Mutex::anonymous(0u64).unwrap(), processes);
-    row("glibc pshared", &Pthread::new(false), processes);
-    row("glibc pshared robust", &Pthread::new(true), processes);
+    let (ours, plain, robust) = (Mutex::anonymous(0u64).unwrap(), Pthread::new(false), Pthread::new(true));
+    let alone = [alone(&ours), alone(&plain), alone(&robust)];
+    // In turns, so that whatever else the machine does at a moment meets all of them.
+    let mut rounds = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        rounds[0].push(contended(&ours, processes));
+        rounds[1].push(contended(&plain, processes));
+        rounds[2].push(contended(&robust, processes));
+    }
+    println!("{:<20} {:>11}   {:>11}", "", "alone", format!("{processes} processes (median, slowest round)"));
+    for ((name, alone), mut rounds) in
+        ["shm_sync::Mutex", "glibc pshared", "glibc robust"].iter().zip(alone).zip(rounds)
+    {
+        rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (each, slowest) = (rounds[ROUNDS / 2].0, rounds[ROUNDS - 1].0);
+        let longest = rounds.iter().map(|round| round.1).fold(0.0, f64::max);
+        let fair = rounds.iter().map(|round| round.2).fold(1.0, f64::min);
+        println!(
+            "{name:<20} {alone:>8.1} ns   {each:>6.1}, {slowest:>6.1} ns   longest wait {longest:>8.0} us   least share {fair:>4.2}"
+        );
+    }
 }

@@ -145,6 +145,14 @@ impl Error {
     }
 }
 
+impl From<shm_core::Error> for Error {
+    /// An error of the segment under a primitive.
+    fn from(error: shm_core::Error) -> Self {
+        let name = error.subject().to_owned();
+        Self::new("use the segment", ErrorKind::Segment).on(Some(&name)).caused_by(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.name {

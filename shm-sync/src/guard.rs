@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "guards lend the value that their lock owns")]
 //! What a locker gets: the guard of a lock, or the guard of a lock whose last holder died.
 //!
 //! Guards stay in the thread that locked, and know the generation of its registration: in a forked child they are void. The
 //! lock itself is `raw_mutex`'s.
+
+#![allow(unsafe_code, reason = "guards lend the value that their lock owns")]
 
 use crate::error::{Error, ErrorKind};
 use crate::mutex::Mutex;
@@ -210,7 +211,8 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for RecoveryGuard<'_, T> {
 
 /// Why a lock call did not simply give a guard.
 ///
-/// Converted into [`Error`] (by `?`, for one) it gives up a dead owner's value: the recovery guard is dropped, the mutex poisoned.
+/// Converted into [`Error`] (by `?`, for one) it gives up a dead owner's value: the recovery guard is dropped, the mutex poisoned. It
+/// borrows the mutex, so where a function returns a boxed error, say `mutex.lock().map_err(shm_sync::Error::from)?`.
 ///
 /// ```
 /// use shm_sync::{LockError, Mutex};

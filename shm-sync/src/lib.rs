@@ -28,7 +28,7 @@
 //! # Ok::<(), shm_sync::Error>(())
 //! ```
 //!
-//! Requires Linux 5.1 or newer and glibc on x86-64 or aarch64.
+//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
 mod futex;
 mod primitive;

@@ -3,6 +3,11 @@
 //! Only compiled under `--cfg loom`, for `tests/loom.rs`. The robust list is not modelled: what it gives the kernel, which word to
 //! clean up for which thread, is taken for granted here and tested with real processes.
 
+#![allow(
+    unsafe_code,
+    reason = "loom's cell hands out raw pointers, and the lock under test is what makes sharing it right"
+)]
+
 use crate::futex;
 use crate::word::{Acquired, Patience, Word};
 use loom::cell::UnsafeCell;
@@ -14,7 +19,6 @@ pub struct Lock {
 }
 
 // SAFETY: the value is reached by the holder of the word only; that this is so is what the model checks (loom's cell reports a race).
-#[allow(unsafe_code, reason = "the lock under test is what makes this true")]
 unsafe impl Sync for Lock {}
 
 impl Default for Lock {
@@ -43,7 +47,6 @@ impl Lock {
     pub fn add(&self) -> u32 {
         self.value.with_mut(|value| {
             // SAFETY: loom gives a valid pointer and checks that nobody else uses it now.
-            #[allow(unsafe_code, reason = "loom's cell hands out raw pointers")]
             unsafe {
                 *value += 1;
                 *value

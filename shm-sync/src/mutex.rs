@@ -1,11 +1,12 @@
-#![allow(
-    unsafe_code,
-    reason = "the value lies in shared pages, behind a lock that the type system does not know"
-)]
 //! `Mutex<T>`: a value in shared pages that one thread of one process at a time can reach.
 //!
 //! The value lies right behind the lock's 64 bytes. This file leaves the waiting and the dying to `raw_mutex`, the guards to `guard`
 //! and where the bytes come from to `placement`.
+
+#![allow(
+    unsafe_code,
+    reason = "the value lies in shared pages, behind a lock that the type system does not know"
+)]
 
 use crate::error::{Error, ErrorKind};
 use crate::futex::Deadline;

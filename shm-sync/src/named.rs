@@ -30,7 +30,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
     /// let end = Mutex::<u64>::new_in(&segment, "log end")?;
     /// *end.lock()? += 80;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn plan(contents: Contents, entry: &str) -> Result<Contents, Error> {
         contents
@@ -67,7 +67,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// # let segment = SegmentOptions::new().create_anonymous(&contents)?;
     /// let turn = Mutex::<u64>::attach_in(&segment, "turn")?;
     /// assert_eq!(*turn.lock()?, 0);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn attach_in(segment: &Segment, entry: &str) -> Result<Self, Error> {
         Self::at(Placement::in_segment(segment, entry, CODE, Self::SIZE, ATTACH)?, ATTACH)
@@ -92,7 +92,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// let same = Mutex::<u64>::attach(name)?; // in another process
     /// assert_eq!(*same.lock()?, 7);
     /// shm_core::delete(name)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn create(name: impl AsSegmentName) -> Result<Self, Error> {
         let segment =
@@ -127,7 +127,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// *here.lock()? = 7;
     /// assert_eq!(*there.lock()?, 7);
     /// shm_core::delete(name)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn create_or_attach(name: impl AsSegmentName) -> Result<Self, Error> {
         let (segment, _created) = SegmentOptions::new()

@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "anonymous pages are mapped and unmapped here")]
 //! Where a primitive's bytes are, and what keeps them mapped.
 //!
 //! Foreign memory, whose owner has promised to keep it; an entry of a segment; or pages of our own, which every handle shares. This file
 //! knows nothing about what lies in the bytes.
+
+#![allow(unsafe_code, reason = "anonymous pages are mapped and unmapped here")]
 
 use crate::error::{Error, ErrorKind};
 use crate::registry;

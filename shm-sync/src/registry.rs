@@ -1,12 +1,13 @@
-#![allow(
-    unsafe_code,
-    reason = "records live in pages that the kernel wipes in forked children, outside Rust's allocator"
-)]
 //! All records of this process's threads: handing them out, and asking whether any thread holds a lock in a range of memory.
 //!
 //! The registry is a singly linked list that only grows: a record is never unmapped, because the kernel walks through it when its thread
 //! ends, and is used again by a later thread. Pushing is lock-free, so a fork at any moment leaves a usable list to the child, where the
 //! records themselves (not this list) read zero and are free again. What a record means is `robust`'s business.
+
+#![allow(
+    unsafe_code,
+    reason = "records live in pages that the kernel wipes in forked children, outside Rust's allocator"
+)]
 
 use crate::robust::Record;
 use core::ptr::{self, NonNull};

@@ -1,7 +1,3 @@
-#![allow(
-    unsafe_code,
-    reason = "the robust list is a C list inside the C library's thread descriptor and in shared pages"
-)]
 //! The robust futex list of the calling thread: what tells the kernel which locks to release when the thread dies.
 //!
 //! Sources: `Documentation/locking/robust-futexes.rst` and `robust-futex-ABI.rst` of the kernel, get_robust_list(2), and the layout of
@@ -39,6 +35,11 @@
 //! its generation is gone. The child's first lock registers anew.
 //!
 //! This file leaves the word to `word`, the looking for a lock in a range of memory to `registry`.
+
+#![allow(
+    unsafe_code,
+    reason = "the robust list is a C list inside the C library's thread descriptor and in shared pages"
+)]
 
 use crate::error::{Error, ErrorKind};
 use crate::registry;

@@ -11,7 +11,7 @@
 //! word; marking it with "waiters" orders nothing. After a death the kernel's own exchange is a full barrier, so the successor sees every
 //! store that the dead holder made.
 //!
-//! A waiter spins for a bounded time with loads only (yielding the CPU towards the end), then marks the word and sleeps. Whoever has
+//! A waiter spins for a bounded time with loads only, then marks the word and sleeps. Whoever has
 //! slept takes the lock *with* the waiters bit, because others may still sleep. Whoever gives up waiting has marked the word (or been
 //! interrupted, which consumes no wake-up) just before, so that no wake-up is lost with it. There is one way left: somebody barges in
 //! with a word of 0 and the woken waiter is killed before it marks the word anew. So a sleep lasts `RECHECK` at most, and whoever wakes

@@ -1,5 +1,7 @@
 //! Guards and registrations that a forked child inherits.
 
+#![allow(unsafe_code, reason = "a process that dies of a signal")]
+
 mod common;
 
 use common::{fork, watchdog};
@@ -92,10 +94,7 @@ fn grandchildren_register_anew() {
         // Killed with its lock, by its own hand.
         std::mem::forget(held);
         // SAFETY: ends this process at once.
-        #[allow(unsafe_code, reason = "a process that dies of a signal")]
-        unsafe {
-            libc::raise(libc::SIGKILL)
-        };
+        unsafe { libc::raise(libc::SIGKILL) };
     });
     assert_eq!(child.wait(), Status::Killed(libc::SIGKILL));
     drop(held);

@@ -84,10 +84,8 @@ fn misaligned_addresses_are_refused() {
         assert!(error.to_string().contains("64"), "{error}");
     }
     // SAFETY: null is refused.
-    assert_eq!(
-        unsafe { Mutex::<u8>::from_ptr(std::ptr::null_mut()) }.unwrap_err().kind(),
-        ErrorKind::Misaligned
-    );
+    let null = unsafe { Mutex::<u8>::from_ptr(std::ptr::null_mut()) };
+    assert_eq!(null.unwrap_err().kind(), ErrorKind::Misaligned);
     assert_eq!(lock_bytes(bytes), [0; 8]);
 }
 

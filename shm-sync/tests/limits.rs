@@ -1,5 +1,7 @@
 //! How many locks a thread can hold, and what the kernel makes of so many.
 
+#![allow(unsafe_code, reason = "a process that dies of a signal")]
+
 mod common;
 
 use common::{fork, watchdog};
@@ -37,10 +39,7 @@ fn the_kernel_finds_all_locks_of_a_killed_thread() {
     let mut child = fork(|| {
         locks.iter().for_each(|lock| std::mem::forget(lock.lock().unwrap()));
         // SAFETY: ends this process at once.
-        #[allow(unsafe_code, reason = "a process that dies of a signal")]
-        unsafe {
-            libc::raise(libc::SIGKILL)
-        };
+        unsafe { libc::raise(libc::SIGKILL) };
     });
     assert_eq!(child.wait(), Status::Killed(libc::SIGKILL));
     for lock in &locks {

@@ -14,7 +14,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let start = Instant::now();
-    let array = match SharedArray::<f64, Ix1>::attach_with(name.as_str(), &SegmentOptions::new().read_only()) {
+    let array = match SharedArray::<f64, Ix1>::attach_with(name.as_str(), &SegmentOptions::new().read_only())
+    {
         Ok(array) => array,
         Err(error) => {
             eprintln!("{error}");

@@ -1,5 +1,6 @@
-#![allow(unsafe_code, reason = "copies bytes into and out of a block")]
 //! Handles of live blocks.
+
+#![allow(unsafe_code, reason = "copies bytes into and out of a block")]
 
 use super::Arena;
 use super::format::{Holding, OwnerId};
@@ -101,6 +102,18 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the block has not so many bytes; nothing is copied then.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let mut block = arena.alloc(16)?;
+    /// block.write(8, &42u64.to_le_bytes())?;
+    /// let mut number = [0; 8];
+    /// block.read(8, &mut number)?;
+    /// assert_eq!(u64::from_le_bytes(number), 42);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn read(&self, at: usize, bytes: &mut [u8]) -> Result<()> {
         self.check("read from", at, bytes.len())?;
         // SAFETY: as in `write`, the other way round; shared memory is initialised by the kernel.
@@ -126,11 +139,11 @@ impl<'a> Block<'a> {
     /// # use shm_core::{Arena, Contents, OwnerId, SegmentOptions};
     /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
     /// # let arena = Arena::create_in(&segment, "heap")?;
-    /// let mut block = arena.alloc(6)?;
-    /// block.write(0, b"forever"[..6].as_ref())?;
+    /// let mut block = arena.alloc(7)?;
+    /// block.write(0, b"forever")?;
     /// let offset = block.keep()?;
     /// let block = arena.adopt(offset, OwnerId::KEPT)?; // here or in another process
-    /// assert_eq!(&block.to_vec()[..6], b"foreve");
+    /// assert_eq!(&block.to_vec()[..7], b"forever");
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn keep(self) -> Result<u64> {
@@ -141,6 +154,15 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// As [`keep`](Block::keep).
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let offset = arena.alloc(100)?.park()?;
+    /// arena.adopt(offset, arena.owner()?)?.free()?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn park(self) -> Result<u64> {
         let owner = self.owner;
         self.part_with("park", owner)

@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::class::{CLASSES, Class};
 use super::format::{
-    BlockWord, CHUNK, CLASSES, ChunkWord, Class, Geometry, HEADER_WORDS, HeaderFault, Holding, MAGIC, OwnerId,
+    BlockWord, CHUNK, ChunkWord, Geometry, HEADER_WORDS, HeaderFault, Holding, MAGIC, OwnerId,
 };
 use super::region::{Region, Word};
 

@@ -1,13 +1,14 @@
-#![allow(
-    unsafe_code,
-    reason = "a list that threads read while one of them pushes, without a lock that a fork could freeze"
-)]
 //! This process's place among the owners: registered at the first need, and anew in a forked child.
 //!
 //! A registration keeps a descriptor with an open file description of its own; the lock on the owner's slot hangs on
 //! it. A child inherits the descriptor, and as long as it keeps it open the kernel takes the parent for alive; so the
 //! child closes it when it registers itself, drops the arena, or ends. Registrations of former lives stay in the list
 //! until the arena is dropped, because another thread may just be looking at one.
+
+#![allow(
+    unsafe_code,
+    reason = "a list that threads read while one of them pushes, without a lock that a fork could freeze"
+)]
 
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;

@@ -1,4 +1,3 @@
-#![allow(unsafe_code, reason = "takes an entry of a segment as the region of an arena")]
 //! An allocator inside one segment: many small objects in one mapping, known by offsets, safe against killed processes.
 //!
 //! Memory is handed out in chunks of 64 KiB. Small blocks (up to 32 640 bytes) come from *slabs*, chunks cut into blocks
@@ -9,7 +8,8 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `format.rs` | words, classes and geometry: FORMAT.md, section 6, as pure arithmetic |
+//! | `format.rs`, `class.rs` | words and geometry, size classes: FORMAT.md, section 6, as pure arithmetic |
+//! | `attach.rs` | from an entry of a segment to an arena |
 //! | `region.rs` | offsets become pointers, within bounds |
 //! | `heap.rs`, `slab.rs`, `run.rs` | claiming and freeing |
 //! | `owner.rs`, `membership.rs` | who is who and who is dead; this process among them |
@@ -36,7 +36,11 @@
 //! The design is a much simplified relative of lock-free allocators (Michael, "Scalable Lock-Free Dynamic Memory
 //! Allocation", 2004), with an owner in every word in place of counters, because a dead process cannot count down.
 
+#![allow(unsafe_code, reason = "fills blocks with zeros, tells the region how far it exists")]
+
+mod attach;
 mod block;
+mod class;
 mod format;
 mod heap;
 mod membership;
@@ -51,22 +55,18 @@ mod tests;
 mod usage;
 
 use std::fmt;
-use std::ptr::NonNull;
 
 use rustix::io::Errno;
 
-use crate::contents::EntryKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::Segment;
-use crate::sys::Access;
 pub use block::Block;
 pub use format::OwnerId;
-use format::{CHUNK, Geometry, HeaderFault, Holding, MIN_LEN};
+use format::{CHUNK, Holding};
 use heap::Heap;
 use membership::{FileLocks, Membership, Registration};
 use owner::Dead;
 pub use reclaim::Reclaimed;
-use region::Region;
 pub use usage::{OwnerUsage, Usage};
 
 /// How often memory is looked for again after growing: others may be faster than we each time.
@@ -116,87 +116,6 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Bytes that an entry needs so that an arena with one chunk of 64 KiB fits into it.
-    pub const MIN_LEN: usize = MIN_LEN as usize;
-
-    /// Makes the arena in an entry of kind arena whose bytes are still zero, and attaches it.
-    ///
-    /// A creator that is killed half-way leaves an entry in which the arena can still be created. If the segment can grow and the entry is too
-    /// short for the arena's tables, the segment grows: they take 8 bytes for each 64 KiB of the *maximum*.
-    ///
-    /// # Errors
-    /// [`ErrorKind::AlreadyExists`] if the arena exists, [`ErrorKind::NoSuchEntry`], [`ErrorKind::InvalidArgument`] if the entry is no arena or
-    /// shorter than [`MIN_LEN`](Arena::MIN_LEN), [`ErrorKind::ReadOnly`] if the segment is not attached for shared writing, and what
-    /// [`Segment::grow`] says.
-    pub fn create_in(segment: &Segment, entry: &str) -> Result<Arena> {
-        let found = Found::look("create", segment, entry)?;
-        if (found.existing(segment)) < found.geometry.chunk_area {
-            let first_chunk = found.origin + found.geometry.chunk_at(1);
-            segment.grow(first_chunk as usize).map_err(|error| error.during("create an arena in"))?;
-        }
-        let heap = Heap::create(found.region(segment), found.geometry).ok_or_else(|| {
-            let reason = "its first bytes are not zero: it has an arena already";
-            Error::new(ErrorKind::AlreadyExists, "create", Label(segment, found.entry), reason)
-                .remedy("attach it")
-        })?;
-        Ok(found.arena(segment, heap))
-    }
-
-    /// Attaches an arena that somebody has created.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] if the entry is still empty, [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Corrupted`] with the field that is wrong; otherwise as
-    /// [`create_in`](Arena::create_in).
-    pub fn attach(segment: &Segment, entry: &str) -> Result<Arena> {
-        let found = Found::look("attach", segment, entry)?;
-        let label = Label(segment, found.entry);
-        let corrupted = |reason| Error::new(ErrorKind::Corrupted, "attach", label, reason);
-        if found.existing(segment) < found.geometry.chunk_area {
-            // The creator grows the segment before it writes the header.
-            return Err(Error::new(ErrorKind::NotFound, "attach", label, "its tables do not exist yet")
-                .remedy("create it with Arena::create_in"));
-        }
-        let heap = Heap::attach(found.region(segment), found.geometry).map_err(|fault| match fault {
-            HeaderFault::Magic if found.region(segment).word(0).load() == 0 => {
-                Error::new(ErrorKind::NotFound, "attach", label, "nobody has created it yet")
-                    .remedy("create it with Arena::create_in")
-            }
-            HeaderFault::Magic => corrupted("it does not begin as an arena does".to_owned()),
-            HeaderFault::Version(version) => Error::new(
-                ErrorKind::UnsupportedVersion,
-                "attach",
-                label,
-                format!("its format has version {version}, and this program knows version 1"),
-            )
-            .remedy("use a newer version of this library"),
-            HeaderFault::Field(field) => {
-                corrupted(format!("the header field at byte {} contradicts its length", 8 * field))
-            }
-        })?;
-        Ok(found.arena(segment, heap))
-    }
-
-    /// Attaches the arena in an entry and creates it first if nobody has; says whether it did. Free of races.
-    ///
-    /// # Errors
-    /// As [`create_in`](Arena::create_in) and [`attach`](Arena::attach).
-    ///
-    /// ```
-    /// # use shm_core::{Arena, Contents, SegmentOptions};
-    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
-    /// assert!(Arena::create_or_attach_in(&segment, "heap")?.1);
-    /// assert!(!Arena::create_or_attach_in(&segment, "heap")?.1);
-    /// # Ok::<(), shm_core::Error>(())
-    /// ```
-    pub fn create_or_attach_in(segment: &Segment, entry: &str) -> Result<(Arena, bool)> {
-        match Self::create_in(segment, entry) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Ok((Self::attach(segment, entry)?, false))
-            }
-            created => Ok((created?, true)),
-        }
-    }
-
     /// Returns the segment that the arena lies in.
     pub fn segment(&self) -> &Segment {
         &self.segment
@@ -214,7 +133,7 @@ impl Arena {
     /// Allocates a block of `len` bytes. Its bytes are whatever the memory held before.
     ///
     /// A block of 0 bytes is a block like any other, with an offset of its own. Up to 32 640 bytes a block begins at a multiple of 64
-    /// and has at most a third more room than asked for (at least 64 bytes); above, it is a whole number of chunks of 64 KiB and begins at a page.
+    /// and above 128 bytes has at most half more room than asked for; above 32 640, it is a whole number of chunks of 64 KiB and begins at a page.
     /// When nothing fits, the segment grows if it can, by half of what there is or by what is needed if there is no room for that.
     ///
     /// # Errors
@@ -256,6 +175,17 @@ impl Arena {
     /// # Errors
     /// [`ErrorKind::NotFound`] if no live block begins there, [`ErrorKind::Busy`] if it belongs to somebody else or has a
     /// handle; otherwise as [`owner`](Arena::owner). Nothing is changed then.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, ErrorKind, OwnerId, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let offset = arena.alloc(100)?.keep()?;
+    /// let block = arena.adopt(offset, OwnerId::KEPT)?;
+    /// assert_eq!(arena.adopt(offset, OwnerId::KEPT).unwrap_err().kind(), ErrorKind::Busy);
+    /// assert_eq!(arena.adopt(offset + 64, OwnerId::KEPT).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn adopt(&self, offset: u64, from: OwnerId) -> Result<Block<'_>> {
         let registration = self.registration("adopt from")?;
         let nothing_there = || {
@@ -283,6 +213,16 @@ impl Arena {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if they do not lie there.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let block = arena.alloc(100)?;
+    /// assert_eq!(arena.pointer(block.offset(), 100)?, block.as_ptr());
+    /// assert!(arena.pointer(0, 100).is_err());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn pointer(&self, offset: u64, len: usize) -> Result<*mut u8> {
         let inside = |at: u64| {
             let bytes = self.heap.region.bytes(at, len as u64)?;
@@ -301,7 +241,7 @@ impl Arena {
 
     /// Frees everything that belongs to owners that are dead or have left.
     ///
-    /// Reads every word of the arena and asks the kernel about every registered owner (half a microsecond each). Several may do
+    /// Reads every word of the arena and asks the kernel about every registered owner. Several may do
     /// it at a time, and others may allocate and free meanwhile. Killed on the way, it leaves the rest for the next one.
     ///
     /// # Errors
@@ -320,9 +260,10 @@ impl Arena {
     pub fn reclaim(&self) -> Result<Reclaimed> {
         let registration = self.registration("reclaim in")?;
         let locks = registration.locks(self.entry);
-        self.refresh();
         let dead = self.heap.find_dead(&locks, registration.owner);
         let dead = dead.map_err(|errno| self.lock_error("reclaim in", errno))?;
+        // Not before: the dead may have grown the segment.
+        self.refresh();
         let freed = self.heap.free_all_of(&dead, registration.owner);
         self.heap.settle(dead, &locks, true);
         Ok(freed)
@@ -478,58 +419,5 @@ struct Label<'a>(&'a Segment, usize);
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the arena {:?} of {}", self.0.entries()[self.1].name(), self.0.label())
-    }
-}
-
-/// An entry that may hold an arena.
-struct Found {
-    entry: usize,
-    origin: u64,
-    geometry: Geometry,
-}
-
-impl Found {
-    fn look(operation: &'static str, segment: &Segment, name: &str) -> Result<Self> {
-        let index = segment.entry_index(name)?;
-        let entry = &segment.entries()[index];
-        let label = Label(segment, index);
-        if *entry.kind() != EntryKind::Arena || !entry.offset().is_multiple_of(4096) {
-            let reason = "the entry is not of kind arena";
-            return Err(Error::new(ErrorKind::InvalidArgument, operation, label, reason)
-                .remedy("plan it with Contents::arena"));
-        }
-        if segment.access() != Access::ReadWrite {
-            let reason = "the segment is not attached for writing what everybody sees";
-            return Err(Error::new(ErrorKind::ReadOnly, operation, label, reason)
-                .remedy("attach it with Access::ReadWrite"));
-        }
-        let end = if entry.grows() { segment.capacity() } else { entry.offset() + entry.len() };
-        let max_len = (end - entry.offset()) as u64;
-        let geometry = Geometry::for_max_len(max_len).ok_or_else(|| {
-            let reason = format!("{max_len} bytes are less than the {MIN_LEN} that an arena needs");
-            Error::new(ErrorKind::InvalidArgument, operation, label, reason).remedy("plan it larger")
-        })?;
-        Ok(Self { entry: index, origin: entry.offset() as u64, geometry })
-    }
-
-    /// Bytes of the entry that exist now.
-    fn existing(&self, segment: &Segment) -> u64 {
-        let entry = &segment.entries()[self.entry];
-        let end = if entry.grows() { segment.len() } else { entry.offset() + entry.len() };
-        end as u64 - self.origin
-    }
-
-    fn region(&self, segment: &Segment) -> Region {
-        let start = segment.as_ptr().wrapping_add(self.origin as usize);
-        let base = NonNull::new(start).expect("a mapping is never at address 0");
-        // SAFETY: mappings begin at a page and the entry at a multiple of 4 096; the segment maps its whole capacity, which
-        // holds the entry's maximum, for as long as a handle of it lives, and whoever makes a heap of the region keeps
-        // one beside it (`Found::arena`); its bytes exist up to its length. Nobody makes references into an arena.
-        unsafe { Region::new(base, self.existing(segment), self.geometry.max_len) }
-    }
-
-    fn arena(self, segment: &Segment, heap: Heap) -> Arena {
-        let Self { entry, origin, .. } = self;
-        Arena { heap, membership: Membership::new(), entry, origin, segment: segment.clone() }
     }
 }

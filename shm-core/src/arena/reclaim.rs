@@ -4,7 +4,8 @@
 //! compare-exchange from a word that names an owner who was dead before the walk began, so it cannot be somebody's who
 //! came by it meanwhile.
 
-use super::format::{BlockWord, CHUNK, ChunkWord, Class, Holding, OwnerId};
+use super::class::Class;
+use super::format::{BlockWord, CHUNK, ChunkWord, Holding, OwnerId};
 use super::heap::{Heap, Place};
 use super::owner::Dead;
 

@@ -1,8 +1,9 @@
-#![allow(unsafe_code, reason = "turns offsets into pointers into shared pages")]
 //! The bytes of an arena in this process: the one place where offsets become pointers.
 //!
 //! Words are lent as atomics, bytes as raw pointers, and both only within the length that is known to exist. The code
 //! above this file therefore needs no `unsafe` and cannot leave the arena, whatever a hostile neighbour wrote.
+
+#![allow(unsafe_code, reason = "turns offsets into pointers into shared pages")]
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,7 +14,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::format::{BlockWord, ChunkWord, Class, Holding, MAX_EPOCH, OwnerId};
+use super::class::Class;
+use super::format::{BlockWord, ChunkWord, Holding, MAX_EPOCH, OwnerId};
 use super::heap::{Heap, Place};
 
 /// Chunks that are looked at for a slab with room before a new one is made.

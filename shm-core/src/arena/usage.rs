@@ -51,7 +51,7 @@ pub struct OwnerUsage {
 impl Arena {
     /// Counts what is in use, by owner.
     ///
-    /// Reads every word of the arena (about 10 µs for each MiB of small blocks) without disturbing anybody; while others allocate and
+    /// Reads every word of the arena without disturbing anybody; while others allocate and
     /// free, the sums may never have been true at one instant.
     ///
     /// # Errors

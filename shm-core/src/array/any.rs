@@ -167,9 +167,16 @@ impl AnyArray {
         &self.layout
     }
 
+    /// Tells whether the array grows with its segment.
+    pub(super) fn grows(&self) -> bool {
+        self.segment.entries()[self.entry].grows()
+    }
+
     /// Returns the address of the element with all indices 0. Whoever goes through it answers for races with other processes.
     pub fn as_ptr(&self) -> *mut u8 {
-        let at = self.segment.entries()[self.entry].offset() + self.layout.origin();
+        // The origin of an array without elements means nothing, and nobody checked it.
+        let origin = if self.layout.is_empty() { 0 } else { self.layout.origin() };
+        let at = self.segment.entries()[self.entry].offset() + origin;
         // SAFETY: offset and origin were checked to lie within the segment when it was attached, and the mapping is that long.
         unsafe { self.segment.as_ptr().add(at) }
     }

@@ -198,8 +198,10 @@ impl<T: Element> SharedArray<T, Ix1> {
 fn parts<D: Dimension>(shape: impl ShapeBuilder<Dim = D>) -> (D, bool) {
     let shape = shape.into_shape_with_order();
     let dim = shape.raw_dim().clone();
-    if dim.size_checked().is_none() {
-        return (dim, false); // too large for `ndarray`; the layout says so in an error
+    // As `ndarray` counts: extents of 0 do not make up for the others.
+    let product = dim.slice().iter().try_fold(1usize, |product, extent| product.checked_mul(*extent.max(&1)));
+    if product.is_none_or(|product| isize::try_from(product).is_err()) {
+        return (dim, false); // too large for `ndarray`, which would panic; the layout says so in an error
     }
     // Which order it is, only the strides of something with that shape tell; units need no memory.
     let units = Array::<(), D>::uninit(shape);

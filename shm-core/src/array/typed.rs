@@ -40,8 +40,8 @@ use crate::sys::Access;
 pub struct SharedArray<T, D = IxDyn> {
     any: AnyArray,
     dim: D,
-    /// In elements.
-    strides: Vec<isize>,
+    /// In elements; each an `isize` in `ndarray`'s manner, kept as the `usize` of the same bits.
+    strides: D,
     /// Address of the element with all indices 0.
     origin: *mut u8,
     element: PhantomData<fn() -> T>,
@@ -153,10 +153,16 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let regular = layout.is_aligned_to(align_of::<T>())
             && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
         let origin = any.as_ptr();
-        if !regular || (!layout.is_empty() && !origin.addr().is_multiple_of(align_of::<T>())) {
+        // Where the first element is, or will be once an empty array has grown.
+        let first = origin.addr().wrapping_add(if layout.is_empty() { layout.origin() } else { 0 });
+        let has_first = !layout.is_empty() || any.grows();
+        if !regular || (has_first && !first.is_multiple_of(align_of::<T>())) {
             return Err(shape_mismatch(any.segment(), layout, &format!("elements aligned for {expected}")));
         }
-        let strides = layout.strides_bytes().iter().map(|s| s / size).collect();
+        let mut strides = D::zeros(layout.ndim());
+        for (to, bytes) in strides.slice_mut().iter_mut().zip(layout.strides_bytes()) {
+            *to = (bytes / size) as usize;
+        }
         Ok(SharedArray { any, dim, strides, origin, element: PhantomData })
     }
 
@@ -182,7 +188,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns the distance between neighbours along each dimension, in elements; negative where the order is reversed.
     pub fn strides(&self) -> &[isize] {
-        &self.strides
+        bytemuck::cast_slice(self.strides.slice())
     }
 
     /// Returns the number of elements.
@@ -332,7 +338,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         if index.len() != shape.len() || index.iter().zip(shape).any(|(i, n)| i >= n) {
             out_of_bounds(index, shape);
         }
-        for (i, stride) in index.iter().zip(&self.strides) {
+        for (i, stride) in index.iter().zip(self.strides()) {
             offset += *i as isize * stride;
         }
         // SAFETY: the index is within the shape, and the layout was checked: every element lies within the entry and so within the mapping;
@@ -376,9 +382,18 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns a raw mutable view, through which whoever dereferences it answers for races, and for the mapping being writable.
     pub fn raw_view_mut(&self) -> RawArrayViewMut<T, D> {
+        if self.is_empty() {
+            // SAFETY: a view without elements may have any aligned pointer that is not null, and is never dereferenced.
+            return unsafe {
+                RawArrayViewMut::from_shape_ptr(
+                    self.dim.clone(),
+                    std::ptr::without_provenance_mut(align_of::<T>()),
+                )
+            };
+        }
         let mut strides = D::zeros(self.dim.ndim());
         let mut lowest = self.origin.cast::<T>();
-        for ((to, stride), n) in strides.slice_mut().iter_mut().zip(&self.strides).zip(self.dim.slice()) {
+        for ((to, stride), n) in strides.slice_mut().iter_mut().zip(self.strides()).zip(self.dim.slice()) {
             *to = stride.unsigned_abs();
             if *stride < 0 && *n > 1 {
                 // SAFETY: the last element along this dimension lies in the mapping too, by the checked layout.
@@ -388,7 +403,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         // SAFETY: the layout was checked: elements aligned for `T`, a whole number of them apart, all in the mapping from the lowest on; strides here
         // are non-negative. The pointer is not null. Nothing is dereferenced.
         let mut view = unsafe { RawArrayViewMut::from_shape_ptr(self.dim.clone().strides(strides), lowest) };
-        for (axis, stride) in self.strides.iter().enumerate() {
+        for (axis, stride) in self.strides().iter().enumerate() {
             if *stride < 0 {
                 view.invert_axis(Axis(axis));
             }
@@ -458,6 +473,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     fn take_shape(&mut self) {
         self.dim.slice_mut().copy_from_slice(self.any.layout().shape());
+        // It was a stand-in as long as there were no elements.
+        self.origin = self.any.as_ptr();
     }
 }
 

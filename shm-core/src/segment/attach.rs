@@ -16,7 +16,7 @@ use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
 use crate::error::{Error, ErrorKind, Result};
-use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, Lifetime, u64_at};
+use crate::header::{Header, HeaderError, LEASE_AT, LENGTH_AT, u64_at};
 use crate::name::SegmentName;
 use crate::sys::Access;
 use crate::sys::locks::{self, Mode};
@@ -26,7 +26,7 @@ use crate::sys::object::{self, Stat};
 /// How often a segment that is being removed again and again under one name is tried.
 const ATTEMPTS: usize = 1000;
 /// What is read at first: nearly every description fits.
-const FIRST_READ: usize = 1024;
+const FIRST_READ: usize = 512;
 
 /// What one try came to.
 enum Outcome {
@@ -38,20 +38,24 @@ enum Outcome {
 }
 
 /// Attaches what has the name.
-pub(super) fn attach(name: &SegmentName, options: &SegmentOptions) -> Result<Segment> {
+pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
-        let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", name, e))?;
-        match attach_object(fd, Some(name), true, options)? {
-            Outcome::Attached(segment) => return Ok(segment),
-            Outcome::Dead => {
-                let _ = remove::reap_name(name);
-                return Err(not_found("attach", name));
+        let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", &name, e))?;
+        // The attachment keeps the name: it goes in and comes back, because a copy is an allocation.
+        let mut lent = Some(name);
+        let outcome = attach_object(fd, &mut lent, true, options)?;
+        name = match (outcome, lent) {
+            (Outcome::Attached(segment), _) => return Ok(segment),
+            (Outcome::Gone, Some(name)) => name,
+            (Outcome::Dead, Some(name)) => {
+                let _ = remove::reap_name(&name);
+                return Err(not_found("attach", &name));
             }
-            Outcome::Gone => wait_a_little(attempt),
-        }
+            (Outcome::Gone | Outcome::Dead, None) => unreachable!("only an attachment keeps the name"),
+        };
+        wait_a_little(attempt);
     }
-    Err(Error::new(ErrorKind::Busy, "attach", name, "somebody is removing it and does not finish")
-        .remedy("look for a stopped process that uses it"))
+    Err(super::create::removal_stuck("attach", &name))
 }
 
 /// Attaches what the descriptor leads to.
@@ -59,17 +63,36 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
     let subject = "the segment behind a descriptor";
     let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("attach", subject, "fstat", e))?;
     check_type("attach", &subject, &stat)?;
-    let name = name_of(fd.as_fd(), &stat);
+    let mut name = name_of(fd.as_fd(), &stat);
     for attempt in 0..ATTEMPTS {
         // A description of its own: locks on one that came from elsewhere are shared with whoever sent it.
         let fresh = reopen("attach", &subject, fd.as_fd(), options.access)?;
-        match attach_object(fresh, name.as_ref(), stat.links > 0, options)? {
+        match attach_object(fresh, &mut name, stat.links > 0, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => break,
             Outcome::Gone => wait_a_little(attempt),
         }
     }
     Err(Error::new(ErrorKind::NotFound, "attach", subject, "it was deleted, or its lifetime is over"))
+}
+
+/// Opens an attached object as a new description.
+///
+/// By its name, if that still leads to it: the descriptor that its creator has remembers none (it was made without one), and whoever
+/// is sent a new one has to find the name, or could not remove it with the last attachment.
+pub(super) fn open_again(
+    operation: &'static str,
+    attachment: &Attachment,
+    access: Access,
+) -> Result<OwnedFd> {
+    let object = |fd: BorrowedFd<'_>| object::stat(fd).ok().map(|stat| (stat.device, stat.inode));
+    if let Some(name) = &attachment.name
+        && let Ok(fd) = object::open(name.path(), access)
+        && object(fd.as_fd()).is_some_and(|found| object(attachment.fd()) == Some(found))
+    {
+        return Ok(fd);
+    }
+    reopen(operation, &attachment.subject(), attachment.fd(), access)
 }
 
 /// Opens the object behind a descriptor as a new description.
@@ -102,29 +125,23 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
     shm.or_else(|| SegmentName::file(path).ok())
 }
 
-/// One try; `linked` says that the object must still have a name.
+/// One try; `linked` says that the object must still have a name. A new attachment takes the name with it.
 fn attach_object(
     fd: OwnedFd,
-    name: Option<&SegmentName>,
+    name: &mut Option<SegmentName>,
     linked: bool,
     options: &SegmentOptions,
 ) -> Result<Outcome> {
-    let subject = Subject(name);
+    let subject = Subject(name.as_ref());
     let system = |call: &'static str| move |errno| Error::system("attach", subject, call, errno);
     let mut buffer = [0; FIRST_READ];
     let (meta, header) = match read_meta(fd.as_fd(), &mut buffer) {
         Ok(read) => read,
-        Err(fault) => return Err(explain(fd.as_fd(), &subject, fault, options)),
+        Err(fault) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
     };
-    let meta = meta.as_deref().unwrap_or(&buffer[..header.meta_len as usize]);
-    let liveness = match header.lifetime {
-        Lifetime::Persistent => None,
-        Lifetime::LastDetach => Some(locks::ATTACH),
-        Lifetime::Scoped => Some(locks::OWNER),
-    };
-    if let Some(range) = liveness
-        && !locks::is_held(fd.as_fd(), range).map_err(system("fcntl(F_OFD_GETLK)"))?
-    {
+    let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
+    let system_lock = system("fcntl(F_OFD_GETLK)");
+    if remove::is_dead(fd.as_fd(), header.lifetime).map_err(system_lock)? {
         return Ok(Outcome::Dead);
     }
     if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
@@ -153,17 +170,24 @@ fn attach_object(
     // The lock makes "look, map, enter" one step.
     let mut registry = registry();
     if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
+        if known.is_inherited() {
+            known.adopt(fd);
+        }
         drop(registry);
+        prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
-    prepare("attach", &subject, &mapping, u64_at(&buffer, LENGTH_AT) as usize, options)?;
-    let name = name.map(absolute).transpose()?;
+    let name = name.take().map(absolute).transpose()?;
     let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false);
     if let Some(key) = key {
         registry.insert(key, Arc::downgrade(&attachment));
     }
-    Ok(Outcome::Attached(Segment { attachment }))
+    drop(registry); // the rest may take long
+    let segment = Segment { attachment };
+    let len = u64_at(&buffer, LENGTH_AT) as usize;
+    prepare("attach", &segment.attachment.subject(), segment.attachment.mapping(), len, options)?;
+    Ok(Outcome::Attached(segment))
 }
 
 /// What kept the description of a segment from being read.
@@ -196,20 +220,21 @@ pub(super) fn meta_buffer() -> [u8; FIRST_READ] {
 
 /// Finds the best words for an object that has no readable header: what it is comes before what is in it.
 pub(super) fn explain(
+    operation: &'static str,
     fd: BorrowedFd<'_>,
     subject: &dyn Display,
     fault: Fault,
     options: &SegmentOptions,
 ) -> Error {
     if let Ok(stat) = object::stat(fd)
-        && let Err(error) =
-            check_type("attach", subject, &stat).and_then(|()| check_owner("attach", subject, &stat, options))
+        && let Err(error) = check_type(operation, subject, &stat)
+            .and_then(|()| check_owner(operation, subject, &stat, options))
     {
         return error;
     }
     match fault {
-        Fault::System(errno) => Error::system("attach", subject, "pread", errno),
-        Fault::Header(error) => header_error("attach", subject, error),
+        Fault::System(errno) => Error::system(operation, subject, "pread", errno),
+        Fault::Header(error) => header_error(operation, subject, error),
     }
 }
 
@@ -243,13 +268,16 @@ pub(super) fn check_owner(
     if stat.owner == me || options.any_owner {
         return Ok(());
     }
-    Err(Error::new(
+    let error = Error::new(
         ErrorKind::ForeignOwner,
         operation,
         subject,
         format!("it belongs to user {}, and this process runs as user {me}", stat.owner),
-    )
-    .remedy("ask for it with SegmentOptions::any_owner(true) if you trust that user"))
+    );
+    Err(match operation {
+        "attach" => error.remedy("ask for it with SegmentOptions::any_owner(true) if you trust that user"),
+        _ => error.remedy("let that user do it"),
+    })
 }
 
 pub(super) fn header_error(operation: &'static str, subject: &dyn Display, error: HeaderError) -> Error {
@@ -276,8 +304,11 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
                 Ok(stat) => format!("it belongs to user {} and has mode {:#o}", stat.owner, stat.mode),
                 Err(_) => "the directory or the file forbids it".into(),
             };
-            Error::new(ErrorKind::PermissionDenied, operation, name, whose)
-                .remedy("attach read-only if that is allowed, or have its owner change the mode")
+            let remedy = match operation {
+                "attach" => "attach read-only if that is allowed, or have its owner change the mode",
+                _ => "let its owner do it, or have the mode changed",
+            };
+            Error::new(ErrorKind::PermissionDenied, operation, name, whose).remedy(remedy)
         }
         errno => Error::system(operation, name, "open", errno),
     }
@@ -400,12 +431,12 @@ pub(super) fn key(stat: &Stat, access: Access) -> Key {
 }
 
 /// The name with an absolute path, which still means the same after a change of directory.
-pub(super) fn absolute(name: &SegmentName) -> Result<SegmentName> {
+pub(super) fn absolute(name: SegmentName) -> Result<SegmentName> {
     if name.path().is_absolute() {
-        return Ok(name.clone());
+        return Ok(name);
     }
     let path = std::path::absolute(name.path()).map_err(|e| {
-        Error::new(ErrorKind::System, "find", name, format!("the working directory is unknown: {e}"))
+        Error::new(ErrorKind::System, "find", &name, format!("the working directory is unknown: {e}"))
     })?;
     SegmentName::file(path)
 }

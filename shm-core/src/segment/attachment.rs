@@ -9,7 +9,7 @@
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -24,10 +24,33 @@ use crate::sys::mapping::Mapping;
 
 /// Device, inode and access mode.
 pub(super) type Key = (u64, u64, u8);
-/// A hash map, because it keeps its memory when it becomes empty; the hasher is one that a static can begin with.
-type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<DefaultHasher>>;
+/// A hash map, because it keeps its memory when it becomes empty, with a hasher that costs two multiplications: attaching asks it twice.
+type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
+
+/// A hasher for the numbers of devices and inodes, which the kernel chooses: nobody can aim at its weaknesses.
+#[derive(Default)]
+pub(super) struct Mix(u64);
+
+impl Hasher for Mix {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // An odd number with bits all over it: 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}
 
 /// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
 pub(super) fn registry() -> MutexGuard<'static, Registry> {
@@ -88,6 +111,8 @@ pub(crate) struct Attachment {
     born: u64,
     /// This is the creator's attachment of a scoped segment.
     owner: bool,
+    /// See [`adopt`](Attachment::adopt).
+    adopted: Mutex<Option<OwnedFd>>,
 }
 
 impl Attachment {
@@ -103,7 +128,8 @@ impl Attachment {
         owner: bool,
     ) -> Arc<Attachment> {
         let held = Some((fd, mapping));
-        Arc::new(Attachment { held, key, header, entries, name, access, born: fork_count(), owner })
+        let (born, adopted) = (fork_count(), Mutex::new(None));
+        Arc::new(Attachment { held, key, header, entries, name, access, born, owner, adopted })
     }
 
     fn held(&self) -> &(OwnedFd, Mapping) {
@@ -129,6 +155,15 @@ impl Attachment {
     /// Tells whether this process has it only because its parent had it.
     pub(super) fn is_inherited(&self) -> bool {
         self.born != fork_count()
+    }
+
+    /// Keeps the descriptor, and with it the locks, of one who attaches in a forked process what that has inherited.
+    ///
+    /// The mapping is there already and stays the only one, but its locks are the parent's too: only with locks of its own is the
+    /// child seen by a parent who wants the exclusive lease. To be called under the registry's lock, so that a fork finds it free.
+    pub(super) fn adopt(&self, fd: OwnedFd) {
+        // One that was adopted before a further fork is shared in turn.
+        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(fd);
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
@@ -167,20 +202,24 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let mut registry = registry();
-            // Somebody may have attached anew since the count reached 0.
-            if registry.get(&key).is_some_and(|entry| std::ptr::eq(entry.as_ptr(), self)) {
-                registry.remove(&key);
+            if let Some(entry) = registry.remove(&key)
+                && !std::ptr::eq(entry.as_ptr(), self)
+            {
+                // Somebody has attached anew since the count reached 0.
+                registry.insert(key, entry);
             }
         }
         let vetoed = self.is_vetoed();
         let Some((fd, mapping)) = self.held.take() else { return };
+        let adopted = self.adopted.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if vetoed {
             // The descriptor too: its lock says that this process is attached, and it is.
             std::mem::forget(fd);
+            std::mem::forget(adopted);
             mapping.leak();
             return;
         }
-        drop(mapping);
+        drop((mapping, adopted));
         let Some(name) = &self.name else { return };
         match self.header.lifetime {
             Lifetime::Scoped if self.owner && self.born == fork_count() => {

@@ -5,7 +5,7 @@
     reason = "the bytes of a segment that nobody else can reach yet are lent to its initialiser"
 )]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::Segment;
 use super::attachment::{Attachment, Subject, registry};
 use super::options::Place;
+use super::remove::Reaping;
 use super::{attach, remove};
 use crate::contents::{self, Contents, Entry, Plan};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,8 +77,12 @@ pub(crate) fn create(
         Some(name) => object::create_unnamed(name.directory()).map_err(|e| unnamed_error(name, e))?,
         None => object::create_anonymous("shm", false).map_err(system("memfd_create"))?,
     };
-    extend("create", subject, &fd, 0, header.created_len, options.sparse)?;
-    object::write_start(fd.as_fd(), &meta).map_err(system("write"))?;
+    extend("create", subject, fd.as_fd(), 0, header.created_len, options.sparse)?;
+    object::write_start(fd.as_fd(), &meta).map_err(|errno| match errno {
+        // Only of a sparse one: nothing but its last page is reserved yet.
+        Errno::NOSPC | Errno::DQUOT => space_error("create", subject, fd.as_fd(), header.created_len),
+        errno => Error::system("create", subject, "write", errno),
+    })?;
     object::set_mode(fd.as_fd(), options.mode).map_err(system("fchmod"))?;
     if name.is_none() {
         object::seal(fd.as_fd(), header.growable()).map_err(system("sealing"))?;
@@ -95,7 +100,7 @@ pub(crate) fn create(
 
     let stat = object::stat(fd.as_fd()).map_err(system("fstat"))?;
     let key = attach::key(&stat, Access::ReadWrite);
-    let name = name.as_ref().map(attach::absolute).transpose()?;
+    let name = name.clone().map(attach::absolute).transpose()?;
     let attachment =
         Attachment::new(fd, mapping, Some(key), header, entries, name.clone(), Access::ReadWrite, owner);
     let Some(name) = name else {
@@ -130,7 +135,7 @@ pub(crate) fn create_or_attach(
         return Ok((create(place, contents, init)?, true));
     };
     for _ in 0..ATTEMPTS {
-        match attach::attach(name, &place.options) {
+        match attach::attach(name.clone(), &place.options) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => return other.map(|segment| (segment, false)),
         }
@@ -144,17 +149,34 @@ pub(crate) fn create_or_attach(
 
 /// Fails if something living has the name; frees the name if what has it is dead.
 fn refuse_if_taken(name: &SegmentName) -> Result<()> {
-    let stat = match object::stat_name(name.path()) {
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(Error::system("create", name, "stat", errno)),
-        Ok(stat) => stat,
-    };
-    // Nothing but a regular file can be a dead segment, and opening a device may do things.
-    if stat.file_type == rustix::fs::FileType::RegularFile && remove::reap_name(name).unwrap_or(false) {
-        return Ok(());
+    for attempt in 0..ATTEMPTS {
+        let stat = match object::stat_name(name.path()) {
+            // Without such a directory too, which the creation itself explains.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(Error::system("create", name, "stat", errno)),
+            Ok(stat) => stat,
+        };
+        // Nothing but a regular file can be a dead segment, and opening a device may do things.
+        let reaping = match stat.file_type {
+            rustix::fs::FileType::RegularFile => remove::reap_name(name),
+            _ => Ok(Reaping::Living),
+        };
+        match reaping {
+            Ok(Reaping::Removed) => return Ok(()),
+            Ok(Reaping::Underway) | Err(Errno::NOENT) => attach::wait_a_little(attempt),
+            Ok(Reaping::Living) | Err(_) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, "create", name, "the name is taken")
+                    .remedy("attach to it, delete it, or choose another name"));
+            }
+        }
     }
-    Err(Error::new(ErrorKind::AlreadyExists, "create", name, "the name is taken")
-        .remedy("attach to it, delete it, or choose another name"))
+    Err(removal_stuck("create", name))
+}
+
+/// The error of whoever waits in vain for somebody else's removal.
+pub(super) fn removal_stuck(operation: &'static str, name: &SegmentName) -> Error {
+    Error::new(ErrorKind::Busy, operation, name, "somebody is removing what had the name and does not finish")
+        .remedy("look for a stopped process that uses it")
 }
 
 fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {
@@ -174,6 +196,20 @@ fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {
             format!("there is no directory {directory}"),
         )
         .remedy(if name.is_shm() { "mount a tmpfs there" } else { "make the directory first" }),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::new(
+            ErrorKind::PermissionDenied,
+            "create",
+            name,
+            format!("this process may not make files in {directory}"),
+        )
+        .remedy("choose another directory, or have its mode or its mount changed"),
+        Errno::NOSPC | Errno::DQUOT => Error::new(
+            ErrorKind::OutOfSpace,
+            "create",
+            name,
+            format!("{directory} has no room for more files (inodes)"),
+        )
+        .remedy("delete or reap some, or raise the limit (on tmpfs: mount -o remount,nr_inodes=...)"),
         errno => Error::system("create", name, "open(O_TMPFILE)", errno),
     }
 }
@@ -182,18 +218,19 @@ fn unnamed_error(name: &SegmentName, errno: Errno) -> Error {
 pub(super) fn extend(
     operation: &'static str,
     subject: Subject<'_>,
-    fd: &OwnedFd,
+    fd: BorrowedFd<'_>,
     from: u64,
     to: u64,
     sparse: bool,
 ) -> Result<()> {
     if sparse {
-        return object::extend_sparse(fd.as_fd(), to)
-            .map_err(|errno| Error::system(operation, subject, "fallocate", errno));
+        return object::extend_sparse(fd, to).map_err(|errno| match errno {
+            Errno::NOSPC | Errno::DQUOT => space_error(operation, subject, fd, to.saturating_sub(from)),
+            errno => Error::system(operation, subject, "fallocate", errno),
+        });
     }
     let bytes = to.saturating_sub(from);
-    let lacks_space =
-        || object::free_bytes(fd.as_fd()).is_ok_and(|free| free.is_some_and(|free| free < bytes));
+    let lacks_space = || object::free_bytes(fd).is_ok_and(|free| free.is_some_and(|free| free < bytes));
     if lacks_space() {
         // What dead processes left may be what fills it.
         let _ = remove::reap();
@@ -217,7 +254,7 @@ pub(super) fn extend(
         )
         .remedy("ask for less, use file:// on a disk, or a sparse segment if only a part is ever touched"));
     }
-    object::reserve(fd.as_fd(), from, to).map_err(|errno| match errno {
+    object::reserve(fd, from, to).map_err(|errno| match errno {
         Errno::NOSPC | Errno::DQUOT => space_error(operation, subject, fd, bytes),
         Errno::FBIG => Error::new(
             ErrorKind::LimitExceeded,
@@ -237,8 +274,8 @@ pub(super) fn extend(
     })
 }
 
-fn space_error(operation: &'static str, subject: Subject<'_>, fd: &OwnedFd, bytes: u64) -> Error {
-    let free = object::free_bytes(fd.as_fd()).ok().flatten();
+fn space_error(operation: &'static str, subject: Subject<'_>, fd: BorrowedFd<'_>, bytes: u64) -> Error {
+    let free = object::free_bytes(fd).ok().flatten();
     let (place, remedy) = match subject.0 {
         Some(name) if name.is_shm() => (
             "the mount /dev/shm".to_owned(),
@@ -261,8 +298,8 @@ fn space_error(operation: &'static str, subject: Subject<'_>, fd: &OwnedFd, byte
 }
 
 /// Memory that the machine can give without killing anybody, for objects that live in memory.
-fn available_memory(fd: &OwnedFd) -> Option<u64> {
-    if object::doubts(fd.as_fd()).is_some() {
+fn available_memory(fd: BorrowedFd<'_>) -> Option<u64> {
+    if object::doubts(fd).is_some() {
         return None; // on a disk
     }
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

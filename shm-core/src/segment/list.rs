@@ -4,8 +4,6 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::FileType;
-
 use super::attach::{self, Fault};
 use super::options::SegmentOptions;
 use super::remove;
@@ -97,7 +95,7 @@ impl Entry {
 /// ```
 pub fn inspect(name: impl AsSegmentName) -> Result<SegmentInfo> {
     let name = name.to_segment_name()?;
-    match look(&name).map_err(|e| e.during("inspect"))? {
+    match look(&name)? {
         Some(info) => Ok(info),
         None => {
             let _ = remove::reap_name(&name);
@@ -193,16 +191,16 @@ pub(super) fn look_at(
     let mut buffer = attach::meta_buffer();
     let (meta, header) = match attach::read_meta(fd, &mut buffer) {
         Ok(read) => read,
-        Err(fault) => return Err(attach::explain(fd, &subject, fault, &anybody)),
+        Err(fault) => return Err(attach::explain("inspect", fd, &subject, fault, &anybody)),
     };
-    let meta = meta.as_deref().unwrap_or(&buffer[..header.meta_len as usize]);
+    let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let stat = object::stat(fd).map_err(system("fstat"))?;
-    debug_assert_eq!(stat.file_type, FileType::RegularFile, "pread of a header says so");
+    attach::check_type("inspect", &subject, &stat)?;
     if remove::is_dead(fd, header.lifetime).map_err(system("fcntl(F_OFD_GETLK)"))? {
         return Ok(None);
     }
     let len = u64_at(&buffer, LENGTH_AT);
-    let corrupt = |e: HeaderError| attach::explain(fd, &subject, Fault::Header(e), &anybody);
+    let corrupt = |e: HeaderError| attach::explain("inspect", fd, &subject, Fault::Header(e), &anybody);
     header.check_len(len, stat.size).map_err(corrupt)?;
     let entries = contents::decode(&header, meta).map_err(corrupt)?;
     let held = |range| locks::is_held(fd, range).map_err(system("fcntl(F_OFD_GETLK)"));

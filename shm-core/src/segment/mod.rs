@@ -44,6 +44,7 @@ use attachment::Attachment;
 /// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
 /// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
 /// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
+/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own.
 ///
 /// ```
 /// use shm_core::{Contents, Segment, SegmentOptions};
@@ -229,12 +230,15 @@ impl Segment {
             );
             return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
         }
-        let fd =
-            self.attachment.fd().try_clone_to_owned().map_err(|e| {
-                Error::new(ErrorKind::System, "grow", self.label(), format!("dup failed: {e}"))
-            })?;
         let sparse = !self.attachment.header.reserved;
-        create::extend("grow", self.attachment.subject(), &fd, now as u64, len as u64, sparse)?;
+        create::extend(
+            "grow",
+            self.attachment.subject(),
+            self.attachment.fd(),
+            now as u64,
+            len as u64,
+            sparse,
+        )?;
         self.attachment.raise_len(len as u64);
         Ok(())
     }
@@ -357,12 +361,13 @@ impl Segment {
         Lease::of(&self.attachment)
     }
 
-    /// Opens the object anew: a descriptor with an open file description, and so with locks, of its own. Needs `/proc`.
+    /// Opens the object anew: a descriptor with an open file description, and so with locks, of its own. Needs `/proc` if it has no
+    /// name any more.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] without `/proc`.
     pub fn fresh_descriptor(&self) -> Result<OwnedFd> {
-        attach::reopen("reopen", &self.attachment.subject(), self.attachment.fd(), self.attachment.access)
+        attach::open_again("reopen", &self.attachment, self.attachment.access)
     }
 
     /// Tells whether this process has the segment only because its parent had it.

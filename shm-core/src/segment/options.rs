@@ -204,7 +204,7 @@ impl SegmentOptions {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn attach(&self, name: impl AsSegmentName) -> Result<Segment> {
-        attach::attach(&name.to_segment_name()?, self)
+        attach::attach(name.to_segment_name()?, self)
     }
 
     /// Attaches the segment if it exists and creates it otherwise, without a race; tells whether it was created.

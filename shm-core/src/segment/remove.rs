@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::attach::{self, Fault};
 use super::options::SegmentOptions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::header::{HeaderError, Lifetime};
 use crate::name::{AsSegmentName, SHM_DIR, SegmentName};
 use crate::sys::locks::{self, Mode};
@@ -24,8 +24,8 @@ const ATTEMPTS: usize = 1000;
 /// Only an object that begins as a segment is deleted, and only if it belongs to the caller. A damaged segment can be deleted.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] (also for one that is dead, which is removed), [`ErrorKind::NotASegment`],
-/// [`ErrorKind::ForeignOwner`], [`ErrorKind::PermissionDenied`], [`ErrorKind::Busy`] if somebody else's removal does not end.
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) (also for one that is dead, which is removed), [`ErrorKind::NotASegment`](crate::ErrorKind::NotASegment),
+/// [`ErrorKind::ForeignOwner`](crate::ErrorKind::ForeignOwner), [`ErrorKind::PermissionDenied`](crate::ErrorKind::PermissionDenied), [`ErrorKind::Busy`](crate::ErrorKind::Busy) if somebody else's removal does not end.
 ///
 /// ```
 /// use shm_core::{ErrorKind, SharedArray};
@@ -44,19 +44,16 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
             .map_err(|e| attach::open_error("delete", &name, e))?;
         let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
             Ok((_, header)) => header.lifetime,
-            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => {
-                let stat =
-                    object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
-                attach::check_owner("delete", &name, &stat, &options)?;
-                Lifetime::Persistent
-            }
-            Err(fault) => return Err(attach::explain(fd.as_fd(), &name, fault, &options).during("delete")),
+            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => Lifetime::Persistent,
+            Err(fault) => return Err(attach::explain("delete", fd.as_fd(), &name, fault, &options)),
         };
         let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
+        attach::check_type("delete", &name, &stat)?;
         attach::check_owner("delete", &name, &stat, &options)?;
         let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", &name, "fcntl", e))?;
         match remove_object(&name, fd.as_fd()).map_err(|e| Error::system("delete", &name, "unlink", e))? {
-            Removal::Done if dead => break,
+            // Whoever has the name by now has made a new one.
+            Removal::Done if dead => return Err(attach::open_error("delete", &name, Errno::NOENT)),
             Removal::Done => return Ok(()),
             // Another one has the name now, or it is free: look again.
             Removal::Replaced | Removal::Guarded => attach::wait_a_little(attempt),
@@ -64,13 +61,7 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     }
     match object::stat_name(name.path()) {
         Err(Errno::NOENT) => Err(attach::open_error("delete", &name, Errno::NOENT)),
-        _ => Err(Error::new(
-            ErrorKind::Busy,
-            "delete",
-            &name,
-            "somebody else is removing it and does not finish",
-        )
-        .remedy("look for a stopped process that uses it")),
+        _ => Err(super::create::removal_stuck("delete", &name)),
     }
 }
 
@@ -80,7 +71,7 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
 /// Persistent segments are never dead.
 ///
 /// # Errors
-/// [`ErrorKind::System`] if the directory cannot be read. Segments that vanish or cannot be opened meanwhile are passed over.
+/// [`ErrorKind::System`](crate::ErrorKind::System) if the directory cannot be read. Segments that vanish or cannot be opened meanwhile are passed over.
 ///
 /// ```
 /// let names = shm_core::reap()?;
@@ -104,7 +95,7 @@ pub fn reap() -> Result<Vec<SegmentName>> {
 pub fn reap_in(directory: impl AsRef<Path>) -> Result<Vec<SegmentName>> {
     let mut removed = Vec::new();
     for name in super::list::names_in(directory.as_ref(), "reap")? {
-        if reap_name(&name).unwrap_or(false) {
+        if reap_name(&name) == Ok(Reaping::Removed) {
             removed.push(name);
         }
     }
@@ -148,26 +139,50 @@ fn unlink_if_same(name: &SegmentName, fd: BorrowedFd<'_>) -> std::result::Result
 pub(super) fn is_dead(fd: BorrowedFd<'_>, lifetime: Lifetime) -> std::result::Result<bool, Errno> {
     Ok(match lifetime {
         Lifetime::Persistent => false,
-        Lifetime::LastDetach => !locks::is_held(fd, locks::ATTACH)?,
+        // Held exclusively by one who is removing it.
+        Lifetime::LastDetach => locks::holder(fd, locks::ATTACH)? != Some(Mode::Shared),
         Lifetime::Scoped => !locks::is_held(fd, locks::OWNER)?,
     })
 }
 
-/// Removes the name if a dead segment of this user has it; tells whether it did.
-pub(super) fn reap_name(name: &SegmentName) -> std::result::Result<bool, Errno> {
+/// What became of a look at a name that may be a dead segment's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaping {
+    /// It was; the name is free.
+    Removed,
+    /// It is not, or not this user's.
+    Living,
+    /// Somebody else is removing it, or has: the name may be free in a moment, or another one's.
+    Underway,
+}
+
+/// Removes the name if a dead segment of this user has it.
+pub(super) fn reap_name(name: &SegmentName) -> std::result::Result<Reaping, Errno> {
     let fd: OwnedFd = object::open(name.path(), Access::ReadWrite)?;
     let Ok((_, header)) = attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) else {
-        return Ok(false);
+        return Ok(Reaping::Living);
     };
-    if object::stat(fd.as_fd())?.owner != rustix::process::geteuid().as_raw() {
-        return Ok(false);
+    let stat = object::stat(fd.as_fd())?;
+    // A device may hold the bytes of a segment, but its name is none.
+    let is_file = stat.file_type == rustix::fs::FileType::RegularFile;
+    if !is_file || stat.owner != rustix::process::geteuid().as_raw() {
+        return Ok(Reaping::Living);
     }
-    let dead = match header.lifetime {
-        Lifetime::Persistent => false,
+    match header.lifetime {
+        Lifetime::Persistent => return Ok(Reaping::Living),
         // Held until the descriptor is closed: it keeps out who has already seen a living segment but has not locked it yet.
-        Lifetime::LastDetach => locks::try_lock(fd.as_fd(), Mode::Exclusive, locks::ATTACH)?,
+        Lifetime::LastDetach => {
+            if !locks::try_lock(fd.as_fd(), Mode::Exclusive, locks::ATTACH)? {
+                let attached = locks::holder(fd.as_fd(), locks::ATTACH)? == Some(Mode::Shared);
+                return Ok(if attached { Reaping::Living } else { Reaping::Underway });
+            }
+        }
         // An owner that is gone never comes back, so looking is enough.
-        Lifetime::Scoped => !locks::is_held(fd.as_fd(), locks::OWNER)?,
-    };
-    Ok(dead && remove_object(name, fd.as_fd())? == Removal::Done)
+        Lifetime::Scoped if locks::is_held(fd.as_fd(), locks::OWNER)? => return Ok(Reaping::Living),
+        Lifetime::Scoped => {}
+    }
+    Ok(match remove_object(name, fd.as_fd())? {
+        Removal::Done => Reaping::Removed,
+        Removal::Replaced | Removal::Guarded => Reaping::Underway,
+    })
 }

@@ -81,18 +81,29 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, range: Range) -> Result<(), Errno> {
 
 /// Returns the first byte of a lock of *another* description that stands in the way of `mode`, or nothing. Takes no lock itself.
 pub(crate) fn conflict(fd: BorrowedFd<'_>, mode: Mode, range: Range) -> Result<Option<u64>, Errno> {
+    Ok(look(fd, mode, range)?.map(|lock| lock.l_start as u64))
+}
+
+/// Tells how another description holds the range, if one does.
+pub(crate) fn holder(fd: BorrowedFd<'_>, range: Range) -> Result<Option<Mode>, Errno> {
+    let shared = |lock: libc::flock64| libc::c_int::from(lock.l_type) == libc::F_RDLCK;
+    let found = look(fd, Mode::Exclusive, range)?;
+    Ok(found.map(|lock| if shared(lock) { Mode::Shared } else { Mode::Exclusive }))
+}
+
+fn look(fd: BorrowedFd<'_>, mode: Mode, range: Range) -> Result<Option<libc::flock64>, Errno> {
     let kind = match mode {
         Mode::Shared => libc::F_RDLCK,
         Mode::Exclusive => libc::F_WRLCK,
     };
     let mut lock = request(kind as libc::c_short, range);
     fcntl(fd, libc::F_OFD_GETLK, &mut lock)?;
-    Ok((libc::c_int::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_start as u64))
+    Ok((libc::c_int::from(lock.l_type) != libc::F_UNLCK).then_some(lock))
 }
 
 /// Tells whether another description holds any lock on the range.
 pub(crate) fn is_held(fd: BorrowedFd<'_>, range: Range) -> Result<bool, Errno> {
-    Ok(conflict(fd, Mode::Exclusive, range)?.is_some())
+    Ok(holder(fd, range)?.is_some())
 }
 
 #[cfg(test)]

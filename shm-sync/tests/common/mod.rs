@@ -1,7 +1,8 @@
+//! What the tests of this crate share: children, plain shared counters, and how often to repeat.
+
 #![allow(unsafe_code, reason = "tests share plain memory with their children")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "every test program uses a part of this")]
-//! What the tests of this crate share: children, plain shared counters, and how often to repeat.
 
 use shm_testkit::{Child, Watchdog, fork_child};
 use std::sync::atomic::AtomicU32;

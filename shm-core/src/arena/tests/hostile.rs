@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::super::format::{BlockWord, ChunkWord, Class};
+use super::super::class::Class;
+use super::super::format::{BlockWord, ChunkWord};
 use super::*;
 
 /// Numbers that look like words of an arena, and numbers that do not.

@@ -1,9 +1,10 @@
-#![allow(unsafe_code, reason = "makes plain memory serve as a shared segment")]
 //! Tests of the heap over plain memory, where "processes" are values: they have hints and locks of their own and share
 //! only the bytes. Runs under Miri.
 //!
 //! `model.rs` compares random histories with a naive model, `deaths.rs` kills and stalls at every store, `threads.rs`
 //! lets real threads race, `hostile.rs` scribbles over the words.
+
+#![allow(unsafe_code, reason = "makes plain memory serve as a shared segment")]
 
 mod deaths;
 mod hostile;

@@ -1,0 +1,610 @@
+//! What bad input gets: an error that names the thing and says what to do, and nothing changed.
+//!
+//! Damaged bytes behind a name are in `corrupted.rs`.
+
+#![allow(unsafe_code, reason = "makes FIFOs, devices and mounts; ends children without unwinding")]
+
+mod common;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use common::{Folder, Name, Object, alone, become_nobody, fork, is_root, kind, refused, skip};
+use ndarray::{Ix1, Ix2, IxDyn};
+use shm_core::element::{BigEndian, FixedBytes};
+use shm_core::{
+    Access, Anonymous, AnyArray, ArrayLayout, Contents, ElementType, ErrorKind, Lifetime, Segment,
+    SegmentName, SegmentOptions, SharedArray, delete, inspect, list, list_in, reap,
+};
+
+fn bytes(len: usize) -> Contents {
+    Contents::new().bytes("", len, 1).unwrap()
+}
+
+/// Path, object, mode, links, time of the last change and a checksum of the content.
+type Entry = (PathBuf, Object, u32, u64, i64, u32);
+
+/// Everything about the entries of a folder that could be changed or destroyed.
+fn snapshot(folder: &Path) -> Vec<Entry> {
+    let mine = format!("shmtest-{}-", std::process::id());
+    let is_mine =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&mine));
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| folder != Path::new("/dev/shm") || is_mine(path))
+        .map(|path| {
+            let found = path.symlink_metadata().unwrap();
+            let content = match found.file_type() {
+                kind if kind.is_file() => std::fs::read(&path).unwrap(),
+                kind if kind.is_symlink() => {
+                    std::fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec()
+                }
+                _ => Vec::new(),
+            };
+            let object = Object::at(&path).unwrap();
+            (path, object, found.mode(), found.nlink(), found.mtime_nsec(), crc32fast::hash(&content))
+        })
+        .collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+#[test]
+fn smoke_no_such_name() {
+    let _alone = alone();
+    let (shm, file) = (Name::shm("nothing"), Name::file("nothing"));
+    for name in [&shm, &file] {
+        let parts = [name.text(), "no segment has this name".to_owned(), "create it first".to_owned()];
+        let parts = parts.each_ref().map(String::as_str);
+        refused(Segment::attach(name), ErrorKind::NotFound, &parts);
+        refused(SegmentOptions::new().read_only().attach(name), ErrorKind::NotFound, &parts);
+        refused(inspect(name), ErrorKind::NotFound, &parts);
+        refused(delete(name), ErrorKind::NotFound, &parts);
+        refused(SharedArray::<f64, Ix1>::attach(name), ErrorKind::NotFound, &parts);
+        assert!(!name.exists());
+    }
+    let nowhere = "file:///no/such/folder/x";
+    let error = refused(
+        SegmentOptions::new().create(nowhere, &bytes(1)),
+        ErrorKind::NotFound,
+        &["/no/such/folder", "make the directory first"],
+    );
+    assert_eq!((error.operation(), error.subject()), ("create", nowhere));
+    let text = Name::file("not-a-folder");
+    std::fs::write(text.path(), "x").unwrap();
+    let inside = format!("{}/x", text.text());
+    refused(Segment::attach(&inside), ErrorKind::System, &["Not a directory"]);
+    refused(SegmentOptions::new().create(&inside, &bytes(1)), ErrorKind::NotFound, &["make the directory"]);
+}
+
+#[test]
+fn the_name_is_taken() {
+    let _alone = alone();
+    let name = Name::shm("taken");
+    let first = SharedArray::<u64, _>::full(&name, 100, 7).unwrap();
+    let before = snapshot(Path::new("/dev/shm")).into_iter().find(|e| e.0 == name.path());
+    let parts = [&name.text(), "the name is taken", "attach to it, delete it, or choose another name"];
+    refused(SegmentOptions::new().create(&name, &bytes(1)), ErrorKind::AlreadyExists, &parts);
+    refused(SharedArray::<u64, _>::zeros(&name, 100), ErrorKind::AlreadyExists, &parts);
+    refused(SharedArray::from_iter(&name, [1u8]), ErrorKind::AlreadyExists, &parts);
+    assert_eq!(snapshot(Path::new("/dev/shm")).into_iter().find(|e| e.0 == name.path()), before);
+    assert_eq!(first.get(99), 7);
+}
+
+#[test]
+fn bad_names() {
+    let _alone = alone();
+    let long = "x".repeat(256);
+    for name in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "/a",
+        "a\0b",
+        "a\nb",
+        "\u{7f}",
+        &long,
+        "ftp://x",
+        "shm://",
+        "shm://a/b",
+        "file://",
+        "file://a/",
+        "file://..",
+    ] {
+        let all = [
+            Segment::attach(name).map(drop),
+            inspect(name).map(drop),
+            delete(name),
+            SegmentOptions::new().create(name, &bytes(1)).map(drop),
+            SegmentOptions::new().create_or_attach(name, &bytes(1)).map(drop),
+            SharedArray::<u8, _>::zeros(name, 1).map(drop),
+            SharedArray::<u8, Ix1>::attach(name).map(drop),
+            SegmentOptions::new().named(name).map(drop),
+        ];
+        for result in all {
+            let error = refused(result, ErrorKind::InvalidName, &["; "]);
+            assert!(!error.to_string().contains(['\0', '\n', '\u{7f}']), "odd bytes are shown escaped");
+        }
+    }
+}
+
+/// Checks that nothing can be done with what is there, and that it stays as it is.
+fn in_the_way(name: &SegmentName, what: &str) {
+    let folder = name.path().parent().unwrap();
+    let before = snapshot(folder);
+    let subject = name.to_string();
+    for access in [Access::ReadWrite, Access::ReadOnly, Access::CopyOnWrite] {
+        let result = SegmentOptions::new().access(access).attach(name);
+        refused(result, ErrorKind::NotASegment, &[&subject, what, "check the name"]);
+    }
+    refused(inspect(name), ErrorKind::NotASegment, &["cannot inspect", &subject, what]);
+    refused(delete(name), ErrorKind::NotASegment, &["cannot delete", &subject, what]);
+    for lifetime in [Lifetime::Persistent, Lifetime::LastDetach, Lifetime::Scoped] {
+        let options = SegmentOptions::new().lifetime(lifetime);
+        refused(options.create(name, &bytes(1)), ErrorKind::AlreadyExists, &[&subject, "taken"]);
+        refused(options.create_or_attach(name, &bytes(1)), ErrorKind::NotASegment, &[&subject, what]);
+    }
+    assert!(list_in(folder).unwrap().iter().all(|info| info.name.as_ref() != Some(name)));
+    assert!(shm_core::reap_in(folder).unwrap().is_empty());
+    assert_eq!(snapshot(folder), before);
+}
+
+#[test]
+fn something_else_in_place_of_a_segment() {
+    let _alone = alone();
+    let folder = Folder::new("odd");
+    let at = |text: &str| SegmentName::file(folder.path().join(text)).unwrap();
+    std::fs::write(at("empty").path(), "").unwrap();
+    std::fs::write(at("text").path(), "some text\n".repeat(1000)).unwrap();
+    std::fs::write(at("almost").path(), b"\x89SHM\r\n\x1a\r").unwrap();
+    std::fs::create_dir(at("folder").path()).unwrap();
+    std::fs::write(at("folder").path().join("inside"), "x").unwrap();
+    make_node(at("fifo").path(), libc::S_IFIFO, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket").path()).unwrap();
+    symlink("nothing", at("dangling").path()).unwrap();
+    SharedArray::<u8, _>::full(at("segment"), 100, 5).unwrap();
+    symlink(at("segment").path(), at("link").path()).unwrap();
+    symlink("folder", at("folder link").path()).unwrap();
+    in_the_way(&at("empty"), "it is empty");
+    in_the_way(&at("text"), "does not begin with the mark of a segment");
+    in_the_way(&at("almost"), "does not begin with the mark of a segment");
+    in_the_way(&at("folder"), "it is a directory");
+    in_the_way(&at("fifo"), "FIFO");
+    in_the_way(&at("socket"), "socket");
+    in_the_way(&at("dangling"), "symbolic link");
+    in_the_way(&at("link"), "symbolic link");
+    in_the_way(&at("folder link"), "symbolic link");
+    match make_node(at("device").path(), libc::S_IFCHR, libc::makedev(1, 5)) {
+        Ok(()) if std::fs::File::open(at("device").path()).is_ok() => {
+            assert!(at("device").path().symlink_metadata().unwrap().file_type().is_char_device());
+            in_the_way(&at("device"), "it is a device");
+        }
+        _ => skip("something_else_in_place_of_a_segment, the device", "none can be made or opened here"),
+    }
+    refused(Segment::attach("file:///dev/zero"), ErrorKind::NotASegment, &["it is a device"]);
+    assert_eq!(SharedArray::<u8, Ix1>::attach(at("segment")).unwrap().get(99), 5);
+}
+
+#[test]
+fn something_else_in_shared_memory() {
+    let _alone = alone();
+    let (fifo, folder, link, target, text) =
+        (Name::shm("fifo"), Name::shm("folder"), Name::shm("link"), Name::shm("target"), Name::shm("text"));
+    make_node(fifo.path(), libc::S_IFIFO, 0).unwrap();
+    std::fs::create_dir(folder.path()).unwrap();
+    SharedArray::<u8, _>::full(&target, 100, 5).unwrap();
+    symlink(target.path(), link.path()).unwrap();
+    std::fs::write(text.path(), [0; 5000]).unwrap();
+    for (name, what) in [(&fifo, "FIFO"), (&folder, "directory"), (&link, "symbolic link"), (&text, "mark")] {
+        let name = SegmentName::shm(name.bare()).unwrap();
+        let before = snapshot(Path::new("/dev/shm"));
+        refused(Segment::attach(&name), ErrorKind::NotASegment, &[&name.to_string(), what]);
+        refused(delete(&name), ErrorKind::NotASegment, &[what]);
+        refused(inspect(&name), ErrorKind::NotASegment, &[what]);
+        assert_eq!(kind(SegmentOptions::new().create(&name, &bytes(1))), ErrorKind::AlreadyExists);
+        assert!(list().unwrap().iter().all(|info| info.name.as_ref() != Some(&name)));
+        reap().unwrap();
+        assert_eq!(snapshot(Path::new("/dev/shm")), before);
+    }
+}
+
+fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> std::io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is a C string that lives through the call.
+    match unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+#[test]
+fn sizes_that_overflow() {
+    let _alone = alone();
+    let name = Name::shm("overflow");
+    let check = |result: shm_core::Result<()>| drop(refused(result, ErrorKind::SizeOverflow, &[]));
+    check(SharedArray::<f64, _>::zeros(&name, usize::MAX).map(drop));
+    check(SharedArray::<f64, _>::zeros(&name, 1 << 60).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, 1 << 63).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 2)).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, (1 << 62, 4)).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, (0, usize::MAX)).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 0)).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, (1 << 40, 0, 1 << 40)).map(drop));
+    check(SharedArray::<u8, _>::zeros(&name, IxDyn(&[1 << 40; 5])).map(drop));
+    check(SharedArray::<FixedBytes<0>, _>::zeros(&name, (usize::MAX, usize::MAX)).map(drop));
+    check(SharedArray::<f64, _>::full(&name, usize::MAX, 1.0).map(drop));
+    check(SharedArray::<f64, _>::from_fn(&name, (usize::MAX, 0), |_| 1.0).map(drop));
+    check(SharedArray::<f64, _>::create_or_attach(&name, usize::MAX).map(drop));
+    let layout = ArrayLayout::c_order(ElementType::U8, &[usize::MAX]).map_err(Into::into);
+    check(layout.map(drop));
+    let two = Contents::new().bytes("a", 1 << 62, 1).unwrap().bytes("b", 1 << 62, 1).unwrap();
+    check(SegmentOptions::new().sparse(true).create(&name, &two).map(drop));
+    check(SegmentOptions::new().create_anonymous(&bytes(usize::MAX)).map(drop));
+    let mut growing =
+        SharedArray::<u64, _>::zeros(SegmentOptions::new().reserve_max(1 << 20).anonymous(), 1).unwrap();
+    check(growing.grow(usize::MAX));
+    check(growing.grow(1 << 61));
+    assert_eq!(growing.len(), 1);
+    assert!(!name.exists());
+}
+
+#[test]
+fn more_than_there_is() {
+    let _alone = alone();
+    let (shm, file) = (Name::shm("huge"), Name::file("huge"));
+    for exponent in [48, 62] {
+        let contents = bytes(1usize << exponent);
+        refused(
+            SegmentOptions::new().create(&shm, &contents),
+            ErrorKind::OutOfSpace,
+            &[&shm.text(), "it needs", "the mount /dev/shm has", "free", "remount", "--shm-size"],
+        );
+        let folder = file.path().parent().unwrap().to_str().unwrap();
+        refused(
+            SegmentOptions::new().create(&file, &contents),
+            ErrorKind::OutOfSpace,
+            &[&file.text(), "it needs", folder, "free", "another file system"],
+        );
+        refused(
+            SegmentOptions::new().create_anonymous(&contents),
+            ErrorKind::OutOfMemory,
+            &["it needs", "memory available", "ask for less"],
+        );
+        assert!(!shm.exists() && !file.exists());
+    }
+    // No memory is asked for here, but more addresses than a process has.
+    for result in [
+        SegmentOptions::new().sparse(true).create(&shm, &bytes(1 << 62)),
+        SegmentOptions::new().reserve_max(1 << 62).create(&shm, &bytes(1)),
+    ] {
+        refused(result, ErrorKind::OutOfMemory, &["address space", "4096.0 PiB"]);
+    }
+    assert!(!shm.exists());
+}
+
+/// Runs something in a child with a small `/dev/shm` of its own; tells whether that is possible here.
+fn with_small_shm(test: &str, options: &str, work: impl FnOnce()) {
+    let (source, target, root) = (c"tmpfs", c"/dev/shm", c"/");
+    let options = CString::new(options).unwrap();
+    let mut child = shm_testkit::fork_child(|| {
+        // SAFETY: all strings live through the calls. What they change is this child's view of the mounts alone.
+        let mounted = unsafe {
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(
+                    std::ptr::null(),
+                    root.as_ptr(),
+                    std::ptr::null(),
+                    libc::MS_REC | libc::MS_PRIVATE,
+                    std::ptr::null(),
+                ) == 0
+                && libc::mount(source.as_ptr(), target.as_ptr(), source.as_ptr(), 0, options.as_ptr().cast())
+                    == 0
+        };
+        if !mounted {
+            return 77;
+        }
+        work();
+        0
+    });
+    match child.wait() {
+        shm_testkit::Status::Exited(0) => {}
+        shm_testkit::Status::Exited(77) => skip(test, "no mount namespace can be made here"),
+        other => panic!("the child {other}: {:?}", child.panic_message()),
+    }
+}
+
+fn shm_free() -> u64 {
+    let stat = rustix::fs::statvfs("/dev/shm").unwrap();
+    stat.f_bavail * stat.f_frsize
+}
+
+fn shm_entries() -> usize {
+    std::fs::read_dir("/dev/shm").unwrap().count()
+}
+
+#[test]
+fn shared_memory_is_too_small() {
+    let _alone = alone();
+    with_small_shm("shared_memory_is_too_small", "size=1m", || {
+        let free = shm_free();
+        assert_eq!(free, 1 << 20);
+        let parts =
+            ["the mount /dev/shm has 1.0 MiB (1048576 bytes) free", "remount", "--shm-size", "shm://x"];
+        let error = refused(SharedArray::<u8, _>::zeros("x", 4 << 20), ErrorKind::OutOfSpace, &parts);
+        assert!(error.to_string().contains("it needs 4.0 MiB (4198400 bytes)"), "{error}");
+        refused(SharedArray::<u8, _>::zeros("x", 1 << 20), ErrorKind::OutOfSpace, &parts);
+        refused(SharedArray::<u8, _>::create_or_attach("x", 1 << 20), ErrorKind::OutOfSpace, &parts);
+        assert_eq!((shm_free(), shm_entries()), (free, 0), "nothing is left of the attempts");
+
+        // What is there fits to the last byte, and can be touched to the last byte.
+        let exact = SharedArray::<u8, _>::full("exact", (1 << 20) - 4096, 1).unwrap();
+        assert_eq!((shm_free(), exact.get((1 << 20) - 4097)), (0, 1));
+        let parts = ["the mount /dev/shm has 0 bytes free", "remount"];
+        refused(SharedArray::<u8, _>::zeros("y", 1), ErrorKind::OutOfSpace, &parts);
+        // Sparse or not: without a page for the header there is nothing.
+        let sparse = SegmentOptions::new().sparse(true);
+        refused(sparse.create("y", &bytes(1 << 20)), ErrorKind::OutOfSpace, &parts);
+        assert_eq!(kind(Segment::attach("y")), ErrorKind::NotFound);
+        delete("exact").unwrap();
+        drop(exact);
+        assert_eq!((shm_free(), shm_entries()), (free, 0));
+        sparse.create("sparse", &bytes(100 << 20)).unwrap();
+        delete("sparse").unwrap();
+    });
+}
+
+#[test]
+fn growth_without_space_changes_nothing() {
+    let _alone = alone();
+    with_small_shm("growth_without_space_changes_nothing", "size=1m", || {
+        let place = SegmentOptions::new().reserve_max(64 << 20).named("grow").unwrap();
+        let mut array = SharedArray::<u8, _>::full(place, 100_000, 1).unwrap();
+        let (generation, free) = (array.segment().generation(), shm_free());
+        for extent in [2 << 20, 60 << 20] {
+            let parts = ["cannot grow shm://grow", "the mount /dev/shm has", "remount"];
+            refused(array.grow(extent), ErrorKind::OutOfSpace, &parts);
+            assert_eq!((array.len(), array.segment().generation(), shm_free()), (100_000, generation, free));
+        }
+        array.grow(900_000).unwrap();
+        array.set(899_999, 2);
+        assert_eq!(SharedArray::<u8, Ix1>::attach("grow").unwrap().get(899_999), 2);
+    });
+}
+
+#[test]
+fn what_the_dead_left_makes_room() {
+    let _alone = alone();
+    with_small_shm("what_the_dead_left_makes_room", "size=1m", || {
+        for lifetime in [Lifetime::LastDetach, Lifetime::Scoped] {
+            let options = SegmentOptions::new().lifetime(lifetime);
+            fork(|| std::mem::forget(options.create("dead", &bytes(900_000)).unwrap())).expect_success();
+            assert!(shm_free() < 200_000);
+            let array = SharedArray::<u8, _>::zeros("living", 900_000).unwrap();
+            assert_eq!(shm_entries(), 1);
+            // But not what lives.
+            let result = SharedArray::<u8, _>::zeros("more", 900_000);
+            refused(result, ErrorKind::OutOfSpace, &["shm://more"]);
+            drop(array);
+            delete("living").unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_room_for_another_file() {
+    let _alone = alone();
+    with_small_shm("no_room_for_another_file", "size=1m,nr_inodes=4", || {
+        let made: Vec<_> =
+            (0..8).map_while(|i| SegmentOptions::new().create(format!("n{i}"), &bytes(1)).ok()).collect();
+        assert!(!made.is_empty() && made.len() < 8);
+        refused(
+            SegmentOptions::new().create("more", &bytes(1)),
+            ErrorKind::OutOfSpace,
+            &["shm://more", "/dev/shm", "files", "nr_inodes"],
+        );
+    });
+}
+
+#[test]
+fn no_permission() {
+    if !is_root("no_permission") {
+        return;
+    }
+    let _alone = alone();
+    let (private, folder) = (Name::shm("private"), Folder::new("no-permission"));
+    let _array = SharedArray::<u8, _>::full(&private, 10, 1).unwrap();
+    let inside = SegmentName::file(folder.path().join("inside")).unwrap();
+    SharedArray::<u8, _>::full(&inside, 10, 1).unwrap();
+    let before = (snapshot(Path::new("/dev/shm")), snapshot(folder.path()));
+    fork(|| {
+        become_nobody();
+        let parts = [&private.text(), "user 0", "0o600", "owner"];
+        for access in [Access::ReadWrite, Access::ReadOnly, Access::CopyOnWrite] {
+            let result = SegmentOptions::new().access(access).any_owner(true).attach(&private);
+            refused(result, ErrorKind::PermissionDenied, &parts);
+        }
+        refused(inspect(&private), ErrorKind::PermissionDenied, &parts);
+        refused(delete(&private), ErrorKind::PermissionDenied, &parts);
+        refused(SegmentOptions::new().create(&private, &bytes(1)), ErrorKind::AlreadyExists, &["taken"]);
+        assert!(
+            list().unwrap().iter().all(|info| info.name.as_ref().is_some_and(|n| n.path() != private.path()))
+        );
+        // A folder that may not be written.
+        let name = SegmentName::file(folder.path().join("new")).unwrap();
+        let parts = [&name.to_string(), folder.path().to_str().unwrap(), "another directory"];
+        refused(SegmentOptions::new().create(&name, &bytes(1)), ErrorKind::PermissionDenied, &parts);
+    })
+    .expect_success();
+    // A folder that may not even be searched.
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    fork(|| {
+        become_nobody();
+        refused(Segment::attach(&inside), ErrorKind::PermissionDenied, &["forbids"]);
+        refused(inspect(&inside), ErrorKind::PermissionDenied, &["forbids"]);
+        refused(delete(&inside), ErrorKind::PermissionDenied, &["forbids"]);
+        refused(list_in(folder.path()), ErrorKind::System, &["denied"]);
+    })
+    .expect_success();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!((snapshot(Path::new("/dev/shm")), snapshot(folder.path())), before);
+}
+
+#[test]
+fn another_users_segment() {
+    if !is_root("another_users_segment") {
+        return;
+    }
+    let _alone = alone();
+    let options = |mode| SegmentOptions::new().mode(mode);
+    let (readable, writable, dead, theirs) =
+        (Name::shm("readable"), Name::shm("writable"), Name::shm("dead"), Name::shm("theirs"));
+    let mine = SharedArray::<u8, _>::full(options(0o644).named(&readable).unwrap(), 10, 1).unwrap();
+    let open = SharedArray::<u8, _>::full(options(0o666).named(&writable).unwrap(), 10, 1).unwrap();
+    fork(|| {
+        let options = options(0o666).lifetime(Lifetime::LastDetach);
+        std::mem::forget(options.create(&dead, &bytes(1)).unwrap());
+    })
+    .expect_success();
+    let before = snapshot(Path::new("/dev/shm"));
+    fork(|| {
+        become_nobody();
+        let parts = ["user 0", "user 65534", "any_owner"];
+        let read_only = SegmentOptions::new().read_only();
+        refused(read_only.attach(&readable), ErrorKind::ForeignOwner, &parts);
+        refused(SegmentOptions::new().attach(&writable), ErrorKind::ForeignOwner, &parts);
+        refused(
+            SegmentOptions::new().create_or_attach(&writable, &bytes(1)),
+            ErrorKind::ForeignOwner,
+            &parts,
+        );
+        // Asked for, as far as the mode allows.
+        let any = read_only.clone().any_owner(true);
+        assert_eq!(SharedArray::<u8, Ix1>::attach_with(&readable, &any).unwrap().get(9), 1);
+        let result = SegmentOptions::new().any_owner(true).attach(&readable);
+        refused(result, ErrorKind::PermissionDenied, &["0o644", "read-only"]);
+        let any = SegmentOptions::new().any_owner(true);
+        SharedArray::<u8, Ix1>::attach_with(&writable, &any).unwrap().set(0, 9);
+        // Looking is free, removing is not, whatever the mode.
+        assert_eq!(inspect(&readable).unwrap().owner_uid, 0);
+        assert!(
+            list()
+                .unwrap()
+                .iter()
+                .any(|info| info.name.as_ref().is_some_and(|n| n.path() == readable.path()))
+        );
+        let error = refused(delete(&writable), ErrorKind::ForeignOwner, &["user 0", "user 65534"]);
+        assert!(!error.to_string().contains("any_owner"), "deleting has no such option: {error}");
+        // Dead, but another user's: nobody but that user cleans up.
+        assert_eq!(kind(SegmentOptions::new().any_owner(true).attach(&dead)), ErrorKind::NotFound);
+        assert!(!reap().unwrap().iter().any(|n| n.path() == dead.path()));
+        refused(SegmentOptions::new().create(&dead, &bytes(1)), ErrorKind::AlreadyExists, &["taken"]);
+        let options = SegmentOptions::new().mode(0o666).lifetime(Lifetime::Persistent);
+        options.create(&theirs, &bytes(1)).unwrap();
+    })
+    .expect_success();
+    assert_eq!((open.get(0), mine.get(0)), (9, 1));
+    open.set(0, 1);
+    // Root may do anything, and is refused all the same unless it asks.
+    refused(Segment::attach(&theirs), ErrorKind::ForeignOwner, &["user 65534", "user 0"]);
+    assert!(SegmentOptions::new().any_owner(true).attach(&theirs).is_ok());
+    refused(delete(&theirs), ErrorKind::ForeignOwner, &["user 65534"]);
+    // The writable one was written, as its owner let everybody do; the others are as they were.
+    let untouched = |mut all: Vec<_>| {
+        all.retain(|entry: &Entry| [readable.path(), dead.path()].contains(&entry.0.as_path()));
+        all
+    };
+    assert_eq!(untouched(snapshot(Path::new("/dev/shm"))), untouched(before));
+    assert!(writable.exists() && theirs.exists());
+    assert!(reap().unwrap().iter().any(|n| n.path() == dead.path()));
+}
+
+#[test]
+fn a_text_file_of_another_user_is_named_as_theirs() {
+    let _alone = alone();
+    if !is_root("a_text_file_of_another_user_is_named_as_theirs") {
+        return;
+    }
+    let name = Name::file("foreign-text");
+    std::fs::write(name.path(), "text").unwrap();
+    std::os::unix::fs::chown(name.path(), Some(65534), Some(65534)).unwrap();
+    refused(Segment::attach(&name), ErrorKind::ForeignOwner, &["65534"]);
+    refused(delete(&name), ErrorKind::ForeignOwner, &["65534"]);
+    let any = SegmentOptions::new().any_owner(true);
+    refused(any.attach(&name), ErrorKind::NotASegment, &["mark"]);
+}
+
+#[test]
+fn another_element_type_or_shape() {
+    let _alone = alone();
+    let name = Name::shm("mismatch");
+    let array = SharedArray::<f64, _>::full(&name, (3, 4), 1.5).unwrap();
+    let before = snapshot(Path::new("/dev/shm")).into_iter().find(|e| e.0 == name.path());
+    let types =
+        |other: &str| [name.text(), "f64".to_owned(), other.to_owned(), "ask for the type".to_owned()];
+    let check = |result: shm_core::Result<()>, parts: [String; 4], kind| {
+        refused(result, kind, &parts.each_ref().map(String::as_str));
+    };
+    check(SharedArray::<i32, Ix2>::attach(&name).map(drop), types("i32"), ErrorKind::TypeMismatch);
+    let big = SharedArray::<BigEndian<f64>, Ix2>::attach(&name).map(drop);
+    check(big, types("f64 (big-endian)"), ErrorKind::TypeMismatch);
+    check(SharedArray::<u64, IxDyn>::attach(&name).map(drop), types("u64"), ErrorKind::TypeMismatch);
+    check(
+        SharedArray::<u8, _>::create_or_attach(&name, (3, 4)).map(drop),
+        types("u8"),
+        ErrorKind::TypeMismatch,
+    );
+    let shapes =
+        |other: &str| [name.text(), "[3, 4]".to_owned(), other.to_owned(), "ask for the shape".to_owned()];
+    let one = SharedArray::<f64, Ix1>::attach(&name).map(drop);
+    check(one, shapes("1 dimension"), ErrorKind::ShapeMismatch);
+    let created = SharedArray::<f64, _>::create_or_attach(&name, (4, 3)).map(drop);
+    check(created, shapes("[4, 3]"), ErrorKind::ShapeMismatch);
+    let order = ndarray::ShapeBuilder::f((3, 4));
+    let fortran = SharedArray::<f64, _>::create_or_attach(&name, order).map(drop);
+    check(fortran, shapes("[8, 24]"), ErrorKind::ShapeMismatch);
+    let less = SharedArray::<f64, _>::create_or_attach(&name, 12).map(drop);
+    check(less, shapes("[12]"), ErrorKind::ShapeMismatch);
+    let values = ndarray::Array2::<f64>::zeros((4, 3));
+    refused(array.assign(&values), ErrorKind::ShapeMismatch, &["[3, 4]", "[4, 3]", &name.text()]);
+    assert_eq!(snapshot(Path::new("/dev/shm")).into_iter().find(|e| e.0 == name.path()), before);
+    assert!(SharedArray::<f64, IxDyn>::attach(&name).is_ok());
+    // Elements that a Rust type cannot lie on.
+    let packed = ArrayLayout::strided(ElementType::F64, &[4], &[9]).unwrap();
+    let packed = AnyArray::create(Anonymous, &packed).unwrap();
+    refused(packed.typed::<f64, Ix1>(), ErrorKind::ShapeMismatch, &["[9]", "aligned"]);
+}
+
+shm_core::record! {
+    struct Point { x: f32, y: f32 }
+}
+
+shm_core::record! {
+    struct Polar { r: f32, phi: f32 }
+}
+
+#[test]
+fn records_that_differ_name_both() {
+    let _alone = alone();
+    let name = Name::shm("records");
+    let _array = SharedArray::<Point, _>::zeros(&name, 3).unwrap();
+    let result = SharedArray::<Polar, Ix1>::attach(&name);
+    refused(result, ErrorKind::TypeMismatch, &["x: f32, y: f32", "r: f32, phi: f32"]);
+}
+
+#[test]
+fn a_name_that_was_deleted() {
+    let _alone = alone();
+    let name = Name::shm("deleted");
+    let array = SharedArray::<u8, _>::zeros(&name, 10).unwrap();
+    delete(&name).unwrap();
+    for _ in 0..2 {
+        refused(Segment::attach(&name), ErrorKind::NotFound, &[&name.text()]);
+        refused(delete(&name), ErrorKind::NotFound, &[&name.text()]);
+        refused(inspect(&name), ErrorKind::NotFound, &[&name.text()]);
+    }
+    array.set(9, 1);
+}

@@ -1,0 +1,163 @@
+//! Mutexes in segments and under names: found by unrelated processes, refused where they would exclude nobody.
+
+mod common;
+
+use common::{fork, watchdog};
+use shm_core::{Access, Contents, SegmentOptions};
+use shm_sync::{ErrorKind, Mutex};
+use shm_testkit::{Cleanup, rerun, unique_name};
+
+/// A fresh name, removed at the end of the test.
+fn name(what: &str) -> (String, Cleanup) {
+    let name = unique_name(what);
+    let cleanup = Cleanup::of([&name]);
+    (format!("shm://{name}"), cleanup)
+}
+
+#[test]
+fn smoke() {
+    let (name, _cleanup) = name("mutex-smoke");
+    let name = name.as_str();
+    let mutex = Mutex::<[u32; 3]>::create(name).unwrap();
+    assert_eq!(*mutex.lock().unwrap(), [0; 3]);
+    *mutex.lock().unwrap() = [1, 2, 3];
+    drop(mutex);
+    assert_eq!(*Mutex::<[u32; 3]>::attach(name).unwrap().lock().unwrap(), [1, 2, 3]);
+    assert_eq!(*Mutex::<[u32; 3]>::create_or_attach(name).unwrap().lock().unwrap(), [1, 2, 3]);
+}
+
+const VARIABLE: &str = "SHM_SYNC_TEST_MUTEX";
+
+#[test]
+#[ignore = "run by the next test in a process of its own"]
+fn in_an_unrelated_process() {
+    let Ok(name) = std::env::var(VARIABLE) else { return };
+    let mutex = Mutex::<u64>::attach(name.as_str()).unwrap();
+    for _ in 0..1000 {
+        *mutex.lock().unwrap() += 1;
+    }
+}
+
+#[test]
+fn unrelated_processes_meet_under_the_name() {
+    let _watchdog = watchdog();
+    let (name, _cleanup) = name("mutex-unrelated");
+    let mutex = Mutex::<u64>::create(name.as_str()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let output = rerun("in_an_unrelated_process", &[(VARIABLE, name.as_str())]);
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            });
+        }
+        for _ in 0..1000 {
+            *mutex.lock().unwrap() += 1;
+        }
+    });
+    assert_eq!(*mutex.lock().unwrap(), 3000);
+}
+
+#[test]
+fn everybody_who_creates_or_attaches_gets_the_same_lock() {
+    let _watchdog = watchdog();
+    let (name, _cleanup) = name("mutex-either");
+    let children: Vec<_> = (0..4)
+        .map(|_| {
+            fork(|| {
+                let mutex = Mutex::<u64>::create_or_attach(name.as_str()).unwrap();
+                for _ in 0..1000 {
+                    *mutex.lock().unwrap() += 1;
+                }
+            })
+        })
+        .collect();
+    children.into_iter().for_each(shm_testkit::Child::expect_success);
+    assert_eq!(*Mutex::<u64>::attach(name.as_str()).unwrap().lock().unwrap(), 4000);
+}
+
+#[test]
+fn two_attachments_in_one_process_are_one_lock() {
+    let (name, _cleanup) = name("mutex-twice");
+    let first = Mutex::<u8>::create(name.as_str()).unwrap();
+    let second = Mutex::<u8>::attach(name.as_str()).unwrap();
+    let guard = first.lock().unwrap();
+    assert_eq!(second.try_lock().unwrap_err().kind(), ErrorKind::Deadlock);
+    drop(guard);
+    drop(second.try_lock().unwrap());
+}
+
+#[test]
+fn names_and_remedies_are_in_the_errors() {
+    let (name, _cleanup) = name("mutex-errors");
+    let name = name.as_str();
+    let missing = Mutex::<u8>::attach(name).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Segment);
+    assert!(missing.to_string().contains(name), "{missing}");
+    let mutex = Mutex::<u8>::create(name).unwrap();
+    let taken = Mutex::<u8>::create(name).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Segment);
+    let _guard = mutex.lock().unwrap();
+    let twice = mutex.lock().unwrap_err().to_string();
+    assert!(
+        twice.starts_with(&format!("cannot lock the mutex {name}: this thread already holds it")),
+        "{twice}"
+    );
+    let other = Mutex::<u16>::attach(name).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Mismatch);
+    assert!(other.to_string().contains("65 bytes"), "{other}");
+}
+
+#[test]
+fn a_place_that_excludes_nobody_is_refused() {
+    let (name, _cleanup) = name("mutex-access");
+    let name = name.as_str();
+    let _mutex = Mutex::<u8>::create(name).unwrap();
+    for access in [Access::ReadOnly, Access::CopyOnWrite] {
+        let segment = SegmentOptions::new().access(access).attach(name).unwrap();
+        assert_eq!(Mutex::<u8>::attach_in(&segment, "").unwrap_err().kind(), ErrorKind::NotShared);
+        assert_eq!(Mutex::<u8>::new_in(&segment, "").unwrap_err().kind(), ErrorKind::NotShared);
+    }
+}
+
+#[test]
+fn entries_are_checked() {
+    let contents = Contents::new().bytes("data", 72, 64).unwrap();
+    let contents = Mutex::<u64>::plan(contents, "lock").unwrap();
+    assert_eq!(
+        Mutex::<u64>::plan(contents.clone(), "lock").map(drop).unwrap_err().kind(),
+        ErrorKind::Segment
+    );
+    let contents = contents.primitive("other", 77, Mutex::<u64>::SIZE, 64).unwrap();
+    let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
+    for (entry, kind) in
+        [("data", ErrorKind::Mismatch), ("other", ErrorKind::Mismatch), ("nothing", ErrorKind::Segment)]
+    {
+        assert_eq!(Mutex::<u64>::attach_in(&segment, entry).unwrap_err().kind(), kind, "{entry}");
+    }
+    let mutex = Mutex::<u64>::new_in(&segment, "lock").unwrap();
+    assert_eq!(Mutex::<u64>::new_in(&segment, "lock").unwrap_err().kind(), ErrorKind::InUse);
+    drop(segment);
+    *mutex.lock().unwrap() = 3;
+    assert_eq!(*mutex.clone().lock().unwrap(), 3);
+}
+
+#[test]
+fn a_mapping_with_a_held_lock_stays() {
+    let contents = Mutex::<u64>::plan(Contents::new(), "lock").unwrap();
+    let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
+    std::mem::forget(Mutex::<u64>::new_in(&segment, "lock").unwrap().lock().unwrap());
+    let Err((segment, error)) = segment.detach() else { panic!("unmapped under a held lock") };
+    assert_eq!(error.kind(), shm_core::ErrorKind::LockHeld, "{error}");
+    let mutex = Mutex::<u64>::attach_in(&segment, "lock").unwrap();
+    assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::Deadlock);
+}
+
+#[test]
+fn a_mapping_with_free_locks_goes() {
+    let contents = Mutex::<u64>::plan(Contents::new(), "lock").unwrap();
+    let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
+    let mutex = Mutex::<u64>::new_in(&segment, "lock").unwrap();
+    drop(mutex.lock().unwrap());
+    drop(mutex);
+    assert!(segment.detach().is_ok());
+}
