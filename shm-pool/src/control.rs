@@ -438,7 +438,7 @@ mod tests {
         let control = Control::new(1, 0).unwrap();
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
-                for _ in 0..2_000_000 {
+                for _ in 0..20_000_000 {
                     control.slot(0).set_state(State::Working);
                     control.slot(0).set_state(State::Idle);
                 }
