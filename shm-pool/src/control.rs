@@ -256,10 +256,13 @@ impl Control {
 }
 
 impl Slot {
+    /// What the worker is doing; nothing if the word is none that a worker writes.
     pub(crate) fn state(&self) -> Option<State> {
+        // One load: the worker may change it between two.
+        let found = self.state.load(Ordering::Acquire);
         [State::Idle, State::Working, State::Finished, State::Failed]
             .into_iter()
-            .find(|state| *state as u32 == self.state.load(Ordering::Acquire))
+            .find(|state| *state as u32 == found)
     }
 
     pub(crate) fn set_state(&self, state: State) {
@@ -428,6 +431,22 @@ mod tests {
             assert!((0..100).all(|batch| control.taker(run, batch).is_some()));
             assert_eq!(control.claim(run - 1, 0), None, "a worker that is late takes nothing");
         }
+    }
+
+    #[test]
+    fn a_state_that_changes_meanwhile_is_one_of_the_two() {
+        let control = Control::new(1, 0).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..20_000_000 {
+                    control.slot(0).set_state(State::Working);
+                    control.slot(0).set_state(State::Idle);
+                }
+            });
+            while !writer.is_finished() {
+                assert!(matches!(control.slot(0).state(), Some(State::Idle | State::Working)));
+            }
+        });
     }
 
     #[test]

@@ -227,10 +227,15 @@ impl Flavor for Append<'_> {
 
     #[inline(always)]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if let [byte] = bytes {
-            self.0.push(*byte); // the usual length of a small number, and much quicker than a copy
-        } else {
-            self.0.extend_from_slice(bytes);
+        // Numbers are a few bytes long; a copy of a length that is only known now costs more than they do.
+        match *bytes {
+            [a] => self.0.push(a),
+            [a, b] => self.0.extend_from_slice(&[a, b]),
+            [a, b, c] => self.0.extend_from_slice(&[a, b, c]),
+            [a, b, c, d] => self.0.extend_from_slice(&[a, b, c, d]),
+            [a, b, c, d, e] => self.0.extend_from_slice(&[a, b, c, d, e]),
+            [a, b, c, d, e, f, g, h] => self.0.extend_from_slice(&[a, b, c, d, e, f, g, h]),
+            _ => self.0.extend_from_slice(bytes),
         }
         Ok(())
     }
