@@ -1,6 +1,6 @@
 //! What bad input gets: an error that names the thing and says what to do, and nothing changed.
 //!
-//! Damaged bytes behind a name are in `corrupted.rs`.
+//! Damaged bytes behind a name are in `hostile_bytes.rs`.
 
 #![allow(unsafe_code, reason = "makes FIFOs, devices and mounts; ends children without unwinding")]
 

@@ -141,7 +141,7 @@ impl AnyArray {
     fn of_entry(segment: &Segment, entry: usize) -> Result<AnyArray> {
         let found = &segment.entries()[entry];
         let generation = segment.generation();
-        let Some(layout) = found.layout_at(generation as usize) else {
+        let Some(layout) = found.layout_at(segment.existing_len(generation)) else {
             return Err(Error::new(
                 ErrorKind::NoSuchEntry,
                 "attach",
@@ -269,7 +269,8 @@ impl AnyArray {
         if generation == self.generation {
             return false;
         }
-        if let Some(layout) = self.segment.entries()[self.entry].layout_at(generation as usize) {
+        let len = self.segment.existing_len(generation);
+        if let Some(layout) = self.segment.entries()[self.entry].layout_at(len) {
             self.layout = layout;
         }
         self.generation = generation;

@@ -394,8 +394,11 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let mut strides = D::zeros(self.dim.ndim());
         let mut lowest = self.origin.cast::<T>();
         for ((to, stride), n) in strides.slice_mut().iter_mut().zip(self.strides()).zip(self.dim.slice()) {
+            if *n <= 1 {
+                continue; // it may be anything, also what `ndarray` refuses
+            }
             *to = stride.unsigned_abs();
-            if *stride < 0 && *n > 1 {
+            if *stride < 0 {
                 // SAFETY: the last element along this dimension lies in the mapping too, by the checked layout.
                 lowest = unsafe { lowest.offset(stride * (*n as isize - 1)) };
             }
@@ -403,8 +406,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         // SAFETY: the layout was checked: elements aligned for `T`, a whole number of them apart, all in the mapping from the lowest on; strides here
         // are non-negative. The pointer is not null. Nothing is dereferenced.
         let mut view = unsafe { RawArrayViewMut::from_shape_ptr(self.dim.clone().strides(strides), lowest) };
-        for (axis, stride) in self.strides().iter().enumerate() {
-            if *stride < 0 {
+        for (axis, (stride, n)) in self.strides().iter().zip(self.dim.slice()).enumerate() {
+            if *stride < 0 && *n > 1 {
                 view.invert_axis(Axis(axis));
             }
         }

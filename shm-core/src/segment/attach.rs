@@ -142,6 +142,8 @@ fn attach_object(
     let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let system_lock = system("fcntl(F_OFD_GETLK)");
     if remove::is_dead(fd.as_fd(), header.lifetime).map_err(system_lock)? {
+        let stat = object::stat(fd.as_fd()).map_err(system("fstat"))?;
+        check_type("attach", &subject, &stat)?;
         return Ok(Outcome::Dead);
     }
     if !locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)

@@ -207,6 +207,17 @@ impl Segment {
         self.attachment.len_now() as u64
     }
 
+    /// How many of the bytes that a [`generation`](Segment::generation) promises exist. Whoever may write the segment may write the
+    /// length word too, and a touch of bytes behind the object's end would kill this process.
+    pub(crate) fn existing_len(&self, generation: u64) -> usize {
+        if !self.can_grow() {
+            return generation as usize;
+        }
+        let size = crate::sys::object::stat(self.attachment.fd()).map_or(0, |stat| stat.size);
+        // What there was at creation was checked when it was attached.
+        generation.min(size).max(self.attachment.header.created_len) as usize
+    }
+
     /// Lengthens the segment to at least `len` bytes, in place and for everybody; the new bytes are zero.
     ///
     /// Processes may grow it at the same time: it gets the greatest length. A process that is killed on the way leaves the old length

@@ -49,6 +49,12 @@ impl Name {
         Name { name: SegmentName::file(&path).unwrap(), _cleanup: Cleanup::of([path]) }
     }
 
+    /// A file in a folder.
+    pub fn inside(folder: &Folder, text: &str) -> Name {
+        let path = folder.path().join(text);
+        Name { name: SegmentName::file(&path).unwrap(), _cleanup: Cleanup::of([path]) }
+    }
+
     pub fn path(&self) -> &Path {
         self.name.path()
     }
