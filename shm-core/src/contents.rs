@@ -346,7 +346,8 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
         let (kind_code, code, flags) = (u32_at(raw, 0), u32_at(raw, 4), u32_at(raw, 56));
         let kind = match kind_code {
             1 => {
-                let layout = descriptor::decode(descriptor, len).map_err(|e| bad(format!(": {e}")))?;
+                let layout = descriptor::decode(descriptor, len)
+                    .map_err(|e| bad(format!("describes no array: {e}")))?;
                 EntryKind::Array(layout)
             }
             2 => EntryKind::Primitive(code),
@@ -469,7 +470,7 @@ mod tests {
             (lock + 60, &1u32.to_le_bytes(), "zero"),
             (grid + 4, &1u32.to_le_bytes(), "zero"),
             (grid + 32, &1u64.to_le_bytes(), "descriptor"),
-            (grid + 40, &39u32.to_le_bytes(), ":"),
+            (grid + 40, &39u32.to_le_bytes(), "describes no array: "),
             (grid + 56, &2u32.to_le_bytes(), "flags"),
         ];
         for (at, bytes, reason) in wrong {
