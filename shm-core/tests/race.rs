@@ -161,14 +161,15 @@ fn is_free(name: &SegmentName) {
     assert_eq!(Segment::attach(name).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-fn race(lifetime: Lifetime) {
+/// Eight processes, as many on each of the names.
+fn race(lifetime: Lifetime, names: usize, rounds: u64) {
     let _alone = alone();
-    let (name, _cleanup) = in_shm("race");
+    let names: Vec<_> = (0..names).map(|_| in_shm("race")).collect();
     let created = Words::new(1);
-    let rounds = times(10_000);
+    let rounds = times(rounds);
     let workers: Vec<Child> = (0..WORKERS)
         .map(|index| {
-            let worker = Worker { index, name: &name, lifetime };
+            let worker = Worker { index, name: &names[index % names.len()].0, lifetime };
             fork_child(|| {
                 for number in 1..=rounds {
                     if worker.round(number) {
@@ -182,14 +183,18 @@ fn race(lifetime: Lifetime) {
     workers.into_iter().for_each(Child::expect_success);
     let created = created.get(0);
     println!("{lifetime:?}: {WORKERS} processes, {rounds} rounds each, created {created} times");
-    assert!(created > 0);
+    assert!(created >= names.len() as u64);
     if lifetime == Lifetime::Persistent {
-        assert_eq!(created, 1, "nobody deleted it");
-        let array = SharedArray::<u64, Ix1>::attach(&name).unwrap();
-        assert!((0..WORKERS).all(|index| array.get(index) == rounds));
-        delete(&name).unwrap();
+        assert_eq!(created, names.len() as u64, "nobody deleted it");
     }
-    is_free(&name);
+    for (i, (name, _cleanup)) in names.iter().enumerate() {
+        if lifetime == Lifetime::Persistent {
+            let array = SharedArray::<u64, Ix1>::attach(name).unwrap();
+            assert!((0..WORKERS).all(|k| k % names.len() != i || array.get(k) == rounds));
+            delete(name).unwrap();
+        }
+        is_free(name);
+    }
 }
 
 #[test]
@@ -206,17 +211,28 @@ fn smoke() {
 
 #[test]
 fn persistent() {
-    race(Lifetime::Persistent);
+    race(Lifetime::Persistent, 1, 10_000);
 }
 
 #[test]
 fn until_the_last_detaches() {
-    race(Lifetime::LastDetach);
+    race(Lifetime::LastDetach, 1, 10_000);
 }
 
 #[test]
 fn scoped() {
-    race(Lifetime::Scoped);
+    race(Lifetime::Scoped, 1, 10_000);
+}
+
+#[test]
+fn until_the_last_of_two_detaches() {
+    // With two on each name there is an end, and a beginning, in nearly every round.
+    race(Lifetime::LastDetach, WORKERS / 2, 4000);
+}
+
+#[test]
+fn scoped_in_twos() {
+    race(Lifetime::Scoped, WORKERS / 2, 4000);
 }
 
 /// Waits until a word has a value; fails if a worker ends meanwhile.
