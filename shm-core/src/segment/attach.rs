@@ -23,8 +23,8 @@ use crate::sys::locks::{self, Mode};
 use crate::sys::mapping::Mapping;
 use crate::sys::object::{self, Stat};
 
-/// How often a segment that is being removed again and again under one name is tried.
-const ATTEMPTS: usize = 1000;
+/// How often a segment that is being removed again and again under one name is tried: a fifth of a second, if nothing moves.
+pub(super) const ATTEMPTS: usize = 1000;
 /// What is read at first: nearly every description fits.
 const FIRST_READ: usize = 512;
 

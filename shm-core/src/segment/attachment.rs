@@ -228,7 +228,14 @@ impl Drop for Attachment {
             }
             Lifetime::LastDetach => {
                 drop(fd);
-                let _ = super::remove::reap_name(name);
+                // If somebody else is at it, the name is gone a moment later. It is to be gone when this returns, but not at any price:
+                // whoever removes it may have been stopped.
+                for attempt in 0..super::attach::ATTEMPTS {
+                    if super::remove::reap_name(name) != Ok(super::remove::Reaping::Underway) {
+                        break;
+                    }
+                    super::attach::wait_a_little(attempt);
+                }
             }
             _ => {}
         }
