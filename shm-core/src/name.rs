@@ -11,6 +11,8 @@ pub(crate) const SHM_DIR: &str = "/dev/shm";
 
 /// Bytes that a file name may have on every file system of Linux.
 const NAME_MAX: usize = 255;
+/// Bytes that a path may have (Linux, without the zero byte at its end).
+const PATH_MAX: usize = 4095;
 
 /// The name of a segment: in shared memory (`shm://name`) or a file on disk (`file://path`).
 ///
@@ -75,7 +77,8 @@ impl SegmentName {
     /// Makes the name `file://{path}`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidName`] if the path is empty, contains a zero byte or does not end in a file name.
+    /// [`ErrorKind::InvalidName`] if the path is empty, contains a zero byte, does not end in a file name or has parts that are longer
+    /// than Linux allows (255 bytes each, 4095 in all).
     ///
     /// ```
     /// let name = shm_core::SegmentName::file("results/run-1.shm")?;
@@ -96,11 +99,15 @@ impl SegmentName {
         if bytes.contains(&0) {
             return invalid("it contains a zero byte");
         }
-        if bytes.ends_with(b"/") || path.file_name().is_none() {
+        // `Path` passes over a dot at the end, the kernel does not.
+        if bytes.ends_with(b"/") || bytes.ends_with(b"/.") || path.file_name().is_none() {
             return invalid("it does not end in a file name");
         }
-        if path.file_name().is_some_and(|name| name.len() > NAME_MAX) {
-            return invalid("its file name has more than 255 bytes");
+        if path.components().any(|part| part.as_os_str().len() > NAME_MAX) {
+            return invalid("a part of it has more than 255 bytes");
+        }
+        if bytes.len() > PATH_MAX {
+            return invalid("it has more than 4095 bytes");
         }
         Ok(SegmentName { kind: Kind::File, path: path.to_path_buf() })
     }
@@ -235,12 +242,17 @@ mod tests {
             ("file://a/", "file name"),
             ("file://..", "file name"),
             ("file://a\0", "zero byte"),
+            ("file://a/.", "file name"),
+            (&format!("file://{long}"), "255 bytes"),
+            (&format!("file://{long}/a"), "255 bytes"),
+            (&format!("file://{}", "a/".repeat(2047) + "bc"), "4095 bytes"),
         ] {
             let error = name.parse::<SegmentName>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidName);
             assert!(error.to_string().contains(reason), "{name:?}: {error}");
         }
         assert!(SegmentName::shm(&"x".repeat(255)).is_ok());
+        assert!(SegmentName::file("a/".repeat(2047) + "b").is_ok());
         assert!(SegmentName::shm("-ä \u{1F980}.").is_ok());
     }
 

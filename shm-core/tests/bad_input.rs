@@ -76,7 +76,7 @@ fn smoke_no_such_name() {
     let text = Name::file("not-a-folder");
     std::fs::write(text.path(), "x").unwrap();
     let inside = format!("{}/x", text.text());
-    refused(Segment::attach(&inside), ErrorKind::System, &["Not a directory"]);
+    refused(Segment::attach(&inside), ErrorKind::NotFound, &[&inside, "no segment has this name"]);
     refused(SegmentOptions::new().create(&inside, &bytes(1)), ErrorKind::NotFound, &["make the directory"]);
 }
 
@@ -114,6 +114,10 @@ fn bad_names() {
         "file://",
         "file://a/",
         "file://..",
+        "file:///tmp/a/.",
+        "file:///tmp/a\0",
+        &format!("file:///{long}/a"),
+        &format!("file:///{}", "a/".repeat(2100) + "b"),
     ] {
         let all = [
             Segment::attach(name).map(drop),
@@ -410,6 +414,31 @@ fn no_room_for_another_file() {
 }
 
 #[test]
+fn a_mount_that_forbids_things() {
+    let _alone = alone();
+    with_small_shm("a_mount_that_forbids_things", "size=1m", || {
+        SharedArray::<u8, _>::full("x", 10, 7).unwrap();
+        let device = make_node(Path::new("/dev/shm/device"), libc::S_IFCHR, libc::makedev(1, 5)).is_ok();
+        let flags = libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_NODEV;
+        let null = std::ptr::null();
+        // SAFETY: the strings live through the call; the mount is this child's own.
+        let done = unsafe { libc::mount(null, c"/dev/shm".as_ptr(), null, flags, null.cast()) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        let denied = ErrorKind::PermissionDenied;
+        refused(Segment::attach("x"), denied, &["shm://x", "mounted read-only", "attach read-only"]);
+        refused(SegmentOptions::new().create("y", &bytes(1)), denied, &["shm://y", "/dev/shm", "mount"]);
+        refused(delete("x"), denied, &["cannot delete shm://x", "mounted for writing"]);
+        let read_only = SegmentOptions::new().read_only();
+        assert_eq!(SharedArray::<u8, Ix1>::attach_with("x", &read_only).unwrap().get(9), 7);
+        assert!(inspect("x").is_ok());
+        if device {
+            refused(read_only.attach("device"), ErrorKind::NotASegment, &["shm://device", "it is a device"]);
+            refused(inspect("device"), ErrorKind::NotASegment, &["it is a device"]);
+        }
+    });
+}
+
+#[test]
 fn no_permission() {
     if !is_root("no_permission") {
         return;
@@ -439,6 +468,17 @@ fn no_permission() {
         refused(SegmentOptions::new().create(&name, &bytes(1)), ErrorKind::PermissionDenied, &parts);
     })
     .expect_success();
+    // Not even to remove what is one's own.
+    let own = SegmentName::file(folder.path().join("own")).unwrap();
+    std::fs::copy(inside.path(), own.path()).unwrap();
+    std::os::unix::fs::chown(own.path(), Some(65534), Some(65534)).unwrap();
+    fork(|| {
+        become_nobody();
+        let parts = ["cannot delete", &own.to_string(), "remove names from", folder.path().to_str().unwrap()];
+        refused(delete(&own), ErrorKind::PermissionDenied, &parts);
+    })
+    .expect_success();
+    std::fs::remove_file(own.path()).unwrap();
     // A folder that may not even be searched.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
     fork(|| {

@@ -295,7 +295,7 @@ pub(super) fn header_error(operation: &'static str, subject: &dyn Display, error
 /// The error for an open that failed.
 pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Errno) -> Error {
     match errno {
-        Errno::NOENT => not_found(operation, name),
+        Errno::NOENT | Errno::NOTDIR => not_found(operation, name),
         Errno::LOOP | Errno::MLINK => {
             not_a_segment(operation, name, "it is a symbolic link, and those are not followed".into())
         }
@@ -303,7 +303,11 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
         Errno::NXIO => not_a_segment(operation, name, "it is a FIFO, a socket or a device".into()),
         Errno::ACCESS | Errno::PERM => {
             let whose = match object::stat_name(name.path()) {
-                Ok(stat) => format!("it belongs to user {} and has mode {:#o}", stat.owner, stat.mode),
+                // On a mount that allows no devices they are told by this error.
+                Ok(stat) => match check_type(operation, name, &stat) {
+                    Ok(()) => format!("it belongs to user {} and has mode {:#o}", stat.owner, stat.mode),
+                    Err(error) => return error,
+                },
                 Err(_) => "the directory or the file forbids it".into(),
             };
             let remedy = match operation {
@@ -311,6 +315,14 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
                 _ => "let its owner do it, or have the mode changed",
             };
             Error::new(ErrorKind::PermissionDenied, operation, name, whose).remedy(remedy)
+        }
+        Errno::ROFS => {
+            let remedy = match operation {
+                "attach" => "attach read-only, or have it mounted for writing",
+                _ => "have it mounted for writing",
+            };
+            Error::new(ErrorKind::PermissionDenied, operation, name, "its file system is mounted read-only")
+                .remedy(remedy)
         }
         errno => Error::system(operation, name, "open", errno),
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::attach::{self, Fault};
 use super::options::SegmentOptions;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::header::{HeaderError, Lifetime};
 use crate::name::{AsSegmentName, SHM_DIR, SegmentName};
 use crate::sys::locks::{self, Mode};
@@ -51,7 +51,7 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
         attach::check_type("delete", &name, &stat)?;
         attach::check_owner("delete", &name, &stat, &options)?;
         let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", &name, "fcntl", e))?;
-        match remove_object(&name, fd.as_fd()).map_err(|e| Error::system("delete", &name, "unlink", e))? {
+        match remove_object(&name, fd.as_fd()).map_err(|e| unlink_error(&name, e))? {
             // Whoever has the name by now has made a new one.
             Removal::Done if dead => return Err(attach::open_error("delete", &name, Errno::NOENT)),
             Removal::Done => return Ok(()),
@@ -62,6 +62,19 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     match object::stat_name(name.path()) {
         Err(Errno::NOENT) => Err(attach::open_error("delete", &name, Errno::NOENT)),
         _ => Err(super::create::removal_stuck("delete", &name)),
+    }
+}
+
+fn unlink_error(name: &SegmentName, errno: Errno) -> Error {
+    match errno {
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => Error::new(
+            ErrorKind::PermissionDenied,
+            "delete",
+            name,
+            format!("this process may not remove names from {}", name.directory().display()),
+        )
+        .remedy("have the mode of the directory changed, or its mount"),
+        errno => Error::system("delete", name, "unlink", errno),
     }
 }
 
