@@ -150,8 +150,10 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         };
         dim.slice_mut().copy_from_slice(layout.shape());
         let size = size_of::<T>().max(1) as isize;
-        let regular = layout.is_aligned_to(align_of::<T>())
-            && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
+        // The strides of an array without elements mean nothing.
+        let regular = layout.is_empty()
+            || layout.is_aligned_to(align_of::<T>())
+                && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
         let origin = any.as_ptr();
         // Where the first element is, or will be once an empty array has grown.
         let first = origin.addr().wrapping_add(if layout.is_empty() { layout.origin() } else { 0 });
