@@ -384,8 +384,9 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns a raw mutable view, through which whoever dereferences it answers for races, and for the mapping being writable.
     pub fn raw_view_mut(&self) -> RawArrayViewMut<T, D> {
-        if self.is_empty() {
-            // SAFETY: a view without elements may have any aligned pointer that is not null, and is never dereferenced.
+        // Strides of elements without bytes may all be 0, which `ndarray` takes for elements that overlap.
+        if self.is_empty() || size_of::<T>() == 0 {
+            // SAFETY: a view without bytes may have any aligned pointer that is not null; nothing is read or written through it.
             return unsafe {
                 RawArrayViewMut::from_shape_ptr(
                     self.dim.clone(),
@@ -396,7 +397,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let mut strides = D::zeros(self.dim.ndim());
         let mut lowest = self.origin.cast::<T>();
         for ((to, stride), n) in strides.slice_mut().iter_mut().zip(self.strides()).zip(self.dim.slice()) {
-            *to = stride.unsigned_abs();
+            // A negative stride that nobody follows may be `isize::MIN`, whose absolute value is no stride.
+            *to = if *n > 1 { stride.unsigned_abs() } else { (*stride).max(0) as usize };
             if *stride < 0 && *n > 1 {
                 // SAFETY: the last element along this dimension lies in the mapping too, by the checked layout.
                 lowest = unsafe { lowest.offset(stride * (*n as isize - 1)) };
@@ -405,8 +407,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         // SAFETY: the layout was checked: elements aligned for `T`, a whole number of them apart, all in the mapping from the lowest on; strides here
         // are non-negative. The pointer is not null. Nothing is dereferenced.
         let mut view = unsafe { RawArrayViewMut::from_shape_ptr(self.dim.clone().strides(strides), lowest) };
-        for (axis, stride) in self.strides().iter().enumerate() {
-            if *stride < 0 {
+        for (axis, (stride, n)) in self.strides().iter().zip(self.dim.slice()).enumerate() {
+            if *stride < 0 && *n > 1 {
                 view.invert_axis(Axis(axis));
             }
         }
