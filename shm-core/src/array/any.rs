@@ -83,10 +83,14 @@ impl AnyArray {
         if !found.element().is_compatible_with(layout.element()) {
             return Err(type_mismatch(&segment, found, &layout.element()));
         }
-        let grown = found.shape().len() == layout.shape().len()
-            && segment.entries()[array.entry].grows()
-            && found.shape()[1..] == layout.shape()[1..];
-        if !(grown || found.shape() == layout.shape()) || found.strides_bytes() != layout.strides_bytes() {
+        let grows = array.grows();
+        let grown =
+            grows && found.shape().len() == layout.shape().len() && found.shape()[1..] == layout.shape()[1..];
+        // A stride along an extent of 0 or 1, or in an array without elements, means nothing unless the array grows.
+        let means_nothing = |extent: &usize| !grows && (found.is_empty() || *extent <= 1);
+        let mut strides = found.strides_bytes().iter().zip(layout.strides_bytes()).zip(found.shape());
+        let same_strides = strides.all(|((ours, theirs), extent)| ours == theirs || means_nothing(extent));
+        if !(grown || found.shape() == layout.shape()) || !same_strides {
             return Err(shape_mismatch(
                 &segment,
                 found,

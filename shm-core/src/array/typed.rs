@@ -150,8 +150,10 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         };
         dim.slice_mut().copy_from_slice(layout.shape());
         let size = size_of::<T>().max(1) as isize;
-        let regular = layout.is_aligned_to(align_of::<T>())
-            && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
+        // The strides of an array without elements mean nothing.
+        let regular = layout.is_empty()
+            || layout.is_aligned_to(align_of::<T>())
+                && layout.strides_bytes().iter().zip(layout.shape()).all(|(s, n)| *n <= 1 || s % size == 0);
         let origin = any.as_ptr();
         // Where the first element is, or will be once an empty array has grown.
         let first = origin.addr().wrapping_add(if layout.is_empty() { layout.origin() } else { 0 });
@@ -382,8 +384,9 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
 
     /// Returns a raw mutable view, through which whoever dereferences it answers for races, and for the mapping being writable.
     pub fn raw_view_mut(&self) -> RawArrayViewMut<T, D> {
-        if self.is_empty() {
-            // SAFETY: a view without elements may have any aligned pointer that is not null, and is never dereferenced.
+        // Strides of elements without bytes may all be 0, which `ndarray` takes for elements that overlap.
+        if self.is_empty() || size_of::<T>() == 0 {
+            // SAFETY: a view without bytes may have any aligned pointer that is not null; nothing is read or written through it.
             return unsafe {
                 RawArrayViewMut::from_shape_ptr(
                     self.dim.clone(),
