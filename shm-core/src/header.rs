@@ -45,7 +45,8 @@ pub enum Lifetime {
     /// freed at once when the last attachment is dropped, and by the next operation on the name or [`reap`](crate::reap) after a kill.
     LastDetach,
     /// Belongs to the handle that created it: dies when that handle and its clones are dropped or its process dies. Attachments
-    /// that exist then live on.
+    /// that exist then live on. A forked child that inherited the handle shares the ownership: if its parent is killed, the segment
+    /// lives until the child has gone too.
     Scoped,
 }
 
