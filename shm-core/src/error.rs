@@ -147,6 +147,13 @@ impl Error {
         self
     }
 
+    /// Keeps kind and reason but names another operation and the thing that it failed on.
+    pub(crate) fn about(mut self, operation: &'static str, subject: impl fmt::Display) -> Error {
+        self.0.operation = operation;
+        self.0.subject = subject.to_string();
+        self
+    }
+
     /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
