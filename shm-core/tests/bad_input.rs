@@ -230,23 +230,34 @@ fn sizes_that_overflow() {
     let _alone = alone();
     let name = Name::shm("overflow");
     let check = |result: shm_core::Result<()>| drop(refused(result, ErrorKind::SizeOverflow, &[]));
-    check(SharedArray::<f64, _>::zeros(&name, usize::MAX).map(drop));
-    check(SharedArray::<f64, _>::zeros(&name, 1 << 60).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, 1 << 63).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 2)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (1 << 62, 4)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (0, usize::MAX)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 0)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (1 << 40, 0, 1 << 40)).map(drop));
+    let text = name.text();
+    let array = |result: shm_core::Result<()>| {
+        let error = refused(result, ErrorKind::SizeOverflow, &[&text, "2^63", "ask for less"]);
+        assert_eq!((error.operation(), error.subject()), ("create", &*text));
+    };
+    array(SharedArray::<f64, _>::zeros(&name, usize::MAX).map(drop));
+    array(SharedArray::<f64, _>::zeros(&name, 1 << 60).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, 1 << 63).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 2)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (1 << 62, 4)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (0, usize::MAX)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 0)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (1 << 40, 0, 1 << 40)).map(drop));
     check(SharedArray::<u8, _>::zeros(&name, IxDyn(&[1 << 40; 5])).map(drop));
-    check(SharedArray::<FixedBytes<0>, _>::zeros(&name, (usize::MAX, usize::MAX)).map(drop));
-    check(SharedArray::<f64, _>::full(&name, usize::MAX, 1.0).map(drop));
-    check(SharedArray::<f64, _>::from_fn(&name, (usize::MAX, 0), |_| 1.0).map(drop));
-    check(SharedArray::<f64, _>::create_or_attach(&name, usize::MAX).map(drop));
+    array(SharedArray::<FixedBytes<0>, _>::zeros(&name, (usize::MAX, usize::MAX)).map(drop));
+    array(SharedArray::<f64, _>::full(&name, usize::MAX, 1.0).map(drop));
+    array(SharedArray::<f64, _>::from_fn(&name, (usize::MAX, 0), |_| 1.0).map(drop));
+    array(SharedArray::<f64, _>::create_or_attach(&name, usize::MAX).map(drop));
     let layout = ArrayLayout::c_order(ElementType::U8, &[usize::MAX]).map_err(Into::into);
     check(layout.map(drop));
     let two = Contents::new().bytes("a", 1 << 62, 1).unwrap().bytes("b", 1 << 62, 1).unwrap();
     check(SegmentOptions::new().sparse(true).create(&name, &two).map(drop));
+    for max in [usize::MAX, 1 << 63] {
+        let result = SegmentOptions::new().reserve_max(max).create(&name, &bytes(1));
+        refused(result, ErrorKind::SizeOverflow, &[&text, "63 bits", "ask for less"]);
+    }
+    let result = SegmentOptions::new().reserve_max(4096).create(&name, &bytes(1));
+    refused(result, ErrorKind::InvalidArgument, &[&text, "4096", "4097", "reserve more"]);
     check(SegmentOptions::new().create_anonymous(&bytes(usize::MAX)).map(drop));
     let mut growing =
         SharedArray::<u64, _>::zeros(SegmentOptions::new().reserve_max(1 << 20).anonymous(), 1).unwrap();
