@@ -256,7 +256,8 @@ impl Contents {
         }
         let reserved_max = match plan.reserve_max {
             None => end,
-            Some(max) if max >= end && max <= i64::MAX as u64 => max,
+            Some(max) if max > i64::MAX as u64 => return Err(overflow()),
+            Some(max) if max >= end => max,
             Some(max) => {
                 return Err(Error::new(
                     ErrorKind::InvalidArgument,

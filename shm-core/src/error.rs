@@ -147,6 +147,13 @@ impl Error {
         self
     }
 
+    /// Keeps kind and reason but names another operation and the thing that it failed on.
+    pub(crate) fn about(mut self, operation: &'static str, subject: impl fmt::Display) -> Error {
+        self.0.operation = operation;
+        self.0.subject = subject.to_string();
+        self
+    }
+
     /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -171,11 +178,26 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Repr { operation, subject, reason, remedy, .. } = &*self.0;
+        // Paths may contain anything; a terminal shall not act on it.
+        let (subject, reason) = (Plain(subject), Plain(reason));
         write!(f, "cannot {operation} {subject}: {reason}")?;
         match remedy {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Text with its control characters escaped.
+struct Plain<'a>(&'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in self.0.split_inclusive(char::is_control) {
+            let text = piece.trim_end_matches(char::is_control);
+            write!(f, "{text}{}", piece[text.len()..].escape_debug())?;
+        }
+        Ok(())
     }
 }
 
@@ -186,3 +208,17 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_escaped() {
+        let error =
+            Error::new(ErrorKind::NotFound, "attach", "file://a\n\u{1b}[31mß\"", "a\tb\u{9b}").remedy("look");
+        assert_eq!(error.to_string(), "cannot attach file://a\\n\\u{1b}[31mß\": a\\tb\\u{9b}; look");
+        assert_eq!(error.subject(), "file://a\n\u{1b}[31mß\"");
+        assert_eq!(Plain("").to_string(), "");
+    }
+}

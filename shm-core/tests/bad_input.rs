@@ -7,6 +7,7 @@
 mod common;
 
 use std::ffi::CString;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -226,27 +227,103 @@ fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> std::io::R
 }
 
 #[test]
+fn a_fifo_keeps_its_bytes() {
+    let _alone = alone();
+    let name = Name::shm("full-fifo");
+    make_node(name.path(), libc::S_IFIFO, 0).unwrap();
+    let mut fifo = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    fifo.write_all(b"seven!!").unwrap();
+    for access in [Access::ReadWrite, Access::ReadOnly, Access::CopyOnWrite] {
+        let result = SegmentOptions::new().access(access).attach(&name);
+        refused(result, ErrorKind::NotASegment, &["FIFO"]);
+    }
+    refused(inspect(&name), ErrorKind::NotASegment, &["FIFO"]);
+    refused(delete(&name), ErrorKind::NotASegment, &["FIFO"]);
+    drop(SegmentOptions::new().create_or_attach(&name, &bytes(1)).unwrap_err());
+    let mut found = [0; 7];
+    fifo.read_exact(&mut found).unwrap();
+    assert_eq!(&found, b"seven!!");
+}
+
+#[test]
+fn failures_leave_nothing_open_or_mapped() {
+    let _alone = alone();
+    let (text, damaged, folder) = (Name::shm("text"), Name::shm("damaged"), Folder::new("leaks"));
+    std::fs::write(text.path(), "text").unwrap();
+    SharedArray::<u8, _>::zeros(&damaged, 10).unwrap();
+    std::fs::File::options().write(true).open(damaged.path()).unwrap().set_len(4100).unwrap();
+    let odd = SegmentName::file(folder.path()).unwrap();
+    let failures = || {
+        for name in
+            [text.path(), damaged.path()].map(|path| SegmentName::file(path).unwrap()).iter().chain([&odd])
+        {
+            drop(Segment::attach(name).unwrap_err());
+            drop(SegmentOptions::new().read_only().attach(name).unwrap_err());
+            drop(inspect(name).unwrap_err());
+            drop(SegmentOptions::new().create(name, &bytes(1)).unwrap_err());
+        }
+        drop(SharedArray::<f64, _>::zeros(&text, 1 << 45).unwrap_err());
+        drop(SegmentOptions::new().create_anonymous(&bytes(1 << 48)).unwrap_err());
+        // Fails after the object was made.
+        drop(SegmentOptions::new().sparse(true).create_anonymous(&bytes(1 << 62)).unwrap_err());
+        drop(SegmentOptions::new().reserve_max(1 << 62).create_anonymous(&bytes(1)).unwrap_err());
+    };
+    let count = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let ours = maps.lines().filter(|line| line.contains("/dev/shm/") || line.contains("memfd:")).count();
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let targets = fds.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        let open = targets.filter(|to| {
+            let to = to.to_string_lossy();
+            to.contains("/dev/shm/") || to.contains("memfd:") || to.contains("shmtest-")
+        });
+        (ours, open.count())
+    };
+    let before = count();
+    (0..20).for_each(|_| failures());
+    assert_eq!(count(), before);
+}
+
+#[test]
+fn odd_bytes_in_a_path_do_not_reach_the_terminal() {
+    let name = SegmentName::file("/tmp/no-such\n\x1b[31m-segment").unwrap();
+    let error = refused(Segment::attach(&name), ErrorKind::NotFound, &[r"/tmp/no-such\n\u{1b}[31m-segment"]);
+    assert_eq!(error.subject(), name.to_string());
+}
+
+#[test]
 fn sizes_that_overflow() {
     let _alone = alone();
     let name = Name::shm("overflow");
     let check = |result: shm_core::Result<()>| drop(refused(result, ErrorKind::SizeOverflow, &[]));
-    check(SharedArray::<f64, _>::zeros(&name, usize::MAX).map(drop));
-    check(SharedArray::<f64, _>::zeros(&name, 1 << 60).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, 1 << 63).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 2)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (1 << 62, 4)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (0, usize::MAX)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 0)).map(drop));
-    check(SharedArray::<u8, _>::zeros(&name, (1 << 40, 0, 1 << 40)).map(drop));
+    let text = name.text();
+    let array = |result: shm_core::Result<()>| {
+        let error = refused(result, ErrorKind::SizeOverflow, &[&text, "2^63", "ask for less"]);
+        assert_eq!((error.operation(), error.subject()), ("create", &*text));
+    };
+    array(SharedArray::<f64, _>::zeros(&name, usize::MAX).map(drop));
+    array(SharedArray::<f64, _>::zeros(&name, 1 << 60).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, 1 << 63).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 2)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (1 << 62, 4)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (0, usize::MAX)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (usize::MAX, 0)).map(drop));
+    array(SharedArray::<u8, _>::zeros(&name, (1 << 40, 0, 1 << 40)).map(drop));
     check(SharedArray::<u8, _>::zeros(&name, IxDyn(&[1 << 40; 5])).map(drop));
-    check(SharedArray::<FixedBytes<0>, _>::zeros(&name, (usize::MAX, usize::MAX)).map(drop));
-    check(SharedArray::<f64, _>::full(&name, usize::MAX, 1.0).map(drop));
-    check(SharedArray::<f64, _>::from_fn(&name, (usize::MAX, 0), |_| 1.0).map(drop));
-    check(SharedArray::<f64, _>::create_or_attach(&name, usize::MAX).map(drop));
+    array(SharedArray::<FixedBytes<0>, _>::zeros(&name, (usize::MAX, usize::MAX)).map(drop));
+    array(SharedArray::<f64, _>::full(&name, usize::MAX, 1.0).map(drop));
+    array(SharedArray::<f64, _>::from_fn(&name, (usize::MAX, 0), |_| 1.0).map(drop));
+    array(SharedArray::<f64, _>::create_or_attach(&name, usize::MAX).map(drop));
     let layout = ArrayLayout::c_order(ElementType::U8, &[usize::MAX]).map_err(Into::into);
     check(layout.map(drop));
     let two = Contents::new().bytes("a", 1 << 62, 1).unwrap().bytes("b", 1 << 62, 1).unwrap();
     check(SegmentOptions::new().sparse(true).create(&name, &two).map(drop));
+    for max in [usize::MAX, 1 << 63] {
+        let result = SegmentOptions::new().reserve_max(max).create(&name, &bytes(1));
+        refused(result, ErrorKind::SizeOverflow, &[&text, "63 bits", "ask for less"]);
+    }
+    let result = SegmentOptions::new().reserve_max(4096).create(&name, &bytes(1));
+    refused(result, ErrorKind::InvalidArgument, &[&text, "4096", "4097", "reserve more"]);
     check(SegmentOptions::new().create_anonymous(&bytes(usize::MAX)).map(drop));
     let mut growing =
         SharedArray::<u64, _>::zeros(SegmentOptions::new().reserve_max(1 << 20).anonymous(), 1).unwrap();

@@ -18,6 +18,10 @@ use shm_core::{
 
 const ACCESSES: [Access; 3] = [Access::ReadWrite, Access::ReadOnly, Access::CopyOnWrite];
 
+fn rounds(short: usize, long: usize) -> usize {
+    if std::env::var_os("SHM_TEST_LONG").is_some() { long } else { short }
+}
+
 /// The bytes of a segment file, and what can be done to them.
 #[derive(Clone)]
 struct Bytes(Vec<u8>);
@@ -308,7 +312,7 @@ fn every_field_of_a_descriptor() {
 fn many_scrambled_bytes_with_a_fitting_checksum() {
     let _alone = alone();
     let target = Target::new("scrambled");
-    let rounds = if std::env::var_os("SHM_TEST_LONG").is_some() { 200_000 } else { 5_000 };
+    let rounds = rounds(2_000, 200_000);
     let samples = [Bytes::plain(), Bytes::rich()];
     let odd =
         [0, 1, 2, 64, 4096, 1 << 16, 1 << 32, 1 << 62, i64::MAX as u64, 1 << 63, u64::MAX - 7, u64::MAX];
@@ -393,9 +397,9 @@ fn bytes_that_change_underfoot() {
             use_all(array.segment(), a.0.len());
             Ok(array.layout().shape().to_vec())
         };
-        let mut rounds = 0;
-        while rounds < 20_000 || seen.contains(&0) {
-            rounds += 1;
+        let mut round = 0;
+        while round < rounds(2_000, 100_000) || seen.contains(&0) {
+            round += 1;
             match look().map_err(|error| error.kind()).as_deref() {
                 Ok([8, 2]) => seen[0] += 1,
                 Ok([64, 2]) => seen[1] += 1,

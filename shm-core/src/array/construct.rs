@@ -4,9 +4,9 @@ use ndarray::{Array, ArrayBase, Data, Dimension, Ix1, ShapeBuilder};
 
 use super::{AnyArray, SharedArray};
 use crate::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::ArrayLayout;
-use crate::segment::IntoPlace;
+use crate::segment::{IntoPlace, Place};
 
 impl<T: Element, D: Dimension> SharedArray<T, D> {
     /// Creates an array of zeros. `shape` is what `ndarray` takes: `5`, `(3, 4)`, `&[3, 4][..]`, and `.f()` for Fortran order.
@@ -23,7 +23,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     /// ```
     pub fn zeros(place: impl IntoPlace, shape: impl ShapeBuilder<Dim = D>) -> Result<SharedArray<T, D>> {
         let (dim, fortran) = parts(shape);
-        SharedArray::from_any(AnyArray::create(place, &layout::<T>(dim.slice(), fortran)?)?)
+        let (place, layout) = plan::<T>(place, dim.slice(), fortran)?;
+        SharedArray::from_any(AnyArray::create(place, &layout)?)
     }
 
     /// Creates an array full of one value.
@@ -67,7 +68,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         mut value: impl FnMut(D::Pattern) -> T,
     ) -> Result<SharedArray<T, D>> {
         let (dim, fortran) = parts(shape);
-        let layout = layout::<T>(dim.slice(), fortran)?;
+        let (place, layout) = plan::<T>(place, dim.slice(), fortran)?;
         let any = AnyArray::create_with(place, &layout, |bytes| {
             for index in ndarray::indices(dim.clone()) {
                 let at = layout.offset_of(ndarray::IntoDimension::into_dimension(index.clone()).slice());
@@ -126,7 +127,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         place: impl IntoPlace,
         other: &SharedArray<U, D>,
     ) -> Result<SharedArray<T, D>> {
-        let layout = layout::<T>(other.shape(), is_fortran(other))?;
+        let (place, layout) = plan::<T>(place, other.shape(), is_fortran(other))?;
         SharedArray::from_any(AnyArray::create(place, &layout)?)
     }
 
@@ -170,7 +171,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         shape: impl ShapeBuilder<Dim = D>,
     ) -> Result<(SharedArray<T, D>, bool)> {
         let (dim, fortran) = parts(shape);
-        let (any, created) = AnyArray::create_or_attach(place, &layout::<T>(dim.slice(), fortran)?)?;
+        let (place, layout) = plan::<T>(place, dim.slice(), fortran)?;
+        let (any, created) = AnyArray::create_or_attach(place, &layout)?;
         Ok((SharedArray::from_any(any)?, created))
     }
 }
@@ -208,9 +210,15 @@ fn parts<D: Dimension>(shape: impl ShapeBuilder<Dim = D>) -> (D, bool) {
     (dim, !units.is_standard_layout())
 }
 
-fn layout<T: Element>(shape: &[usize], fortran: bool) -> Result<ArrayLayout> {
-    let element = T::element_type();
-    Ok(if fortran { ArrayLayout::f_order(element, shape)? } else { ArrayLayout::c_order(element, shape)? })
+/// Where the array goes and how it lies there; what cannot be laid out is an error that names the place.
+fn plan<T: Element>(place: impl IntoPlace, shape: &[usize], fortran: bool) -> Result<(Place, ArrayLayout)> {
+    let (place, element) = (place.into_place()?, T::element_type());
+    let layout =
+        if fortran { ArrayLayout::f_order(element, shape) } else { ArrayLayout::c_order(element, shape) };
+    match layout {
+        Ok(layout) => Ok((place, layout)),
+        Err(error) => Err(Error::from(error).about("create", place.label()).remedy("ask for less")),
+    }
 }
 
 fn is_fortran<T: Element, D: Dimension>(array: &SharedArray<T, D>) -> bool {
@@ -225,7 +233,8 @@ fn build<T: Element, D: Dimension>(
     fortran: bool,
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<SharedArray<T, D>> {
-    let any = AnyArray::create_with(place, &layout::<T>(shape, fortran)?, |bytes| {
+    let (place, layout) = plan::<T>(place, shape, fortran)?;
+    let any = AnyArray::create_with(place, &layout, |bytes| {
         fill(bytes);
         Ok(())
     })?;

@@ -248,12 +248,15 @@ impl SegmentOptions {
         };
         if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
             return refuse(
-                format!("the mode {:#o} is not one in which the owner may read and write", self.mode),
+                format!(
+                    "the mode {:#o} is not made of permissions among which the owner may read and write",
+                    self.mode
+                ),
                 "use 0600, or more for others",
             );
         }
         if !self.align.is_power_of_two() || self.align > 1 << 40 {
-            return refuse(format!("the alignment {} is no power of two", self.align), "use one up to 2^40");
+            return refuse(format!("the alignment {} is no power of two up to 2^40", self.align), "use one");
         }
         Ok(())
     }
@@ -275,6 +278,13 @@ impl SegmentOptions {
 pub struct Place {
     pub(super) name: Option<crate::name::SegmentName>,
     pub(super) options: SegmentOptions,
+}
+
+impl Place {
+    /// What messages should call it.
+    pub(crate) fn label(&self) -> impl std::fmt::Display + '_ {
+        super::attachment::Subject(self.name.as_ref())
+    }
 }
 
 /// The place without a name: memory that only forked children and receivers of a [`Lease`](crate::Lease) reach.
