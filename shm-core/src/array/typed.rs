@@ -203,7 +203,8 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         self.len() == 0
     }
 
-    /// Copies one element out, whoever is writing it. An element of 1, 2, 4 or 8 bytes arrives whole; a larger one may be a mixture.
+    /// Copies one element out, whoever is writing it. An element of 1, 2, 4 or 8 bytes that lies at a multiple of its size arrives whole, as
+    /// they all do in the arrays that `zeros` and its like make; any other one may be a mixture.
     ///
     /// # Panics
     /// If the index is out of bounds, as indexing does.
