@@ -9,8 +9,8 @@
 //! | `racy.rs` | copies of bytes that another process may be writing |
 //!
 //! **The rule.** A `&T` or `&mut T` to bytes that another process may write is undefined behaviour, so the safe functions never lend one
-//! except under the exclusive lease. Everything else copies in and out (a copy that races with a writer is a mixture of old and new elements, each element of up
-//! to 8 bytes whole), or is `unsafe` and says what the caller promises.
+//! except under the exclusive lease. Everything else copies in and out (a copy that races with a writer is a mixture of old and new elements, each element of 1, 2,
+//! 4 or 8 bytes at a multiple of its size whole), or is `unsafe` and says what the caller promises.
 
 mod any;
 mod construct;
