@@ -41,6 +41,14 @@ struct Planned {
 }
 
 /// What one entry of a segment is.
+///
+/// ```
+/// use shm_core::{Anonymous, EntryKind, SharedArray};
+/// let array = SharedArray::<f64, _>::zeros(Anonymous, (2, 3))?;
+/// let EntryKind::Array(layout) = array.segment().entries()[0].kind() else { panic!("no array") };
+/// assert_eq!(layout.shape(), [2, 3]);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EntryKind {
@@ -66,6 +74,15 @@ impl EntryKind {
 }
 
 /// One entry in a segment's table of contents.
+///
+/// ```
+/// use shm_core::{Contents, SegmentOptions};
+/// let contents = Contents::new().bytes("head", 16, 1)?.bytes("body", 100, 1)?;
+/// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+/// let (head, body) = (segment.entry("head")?, segment.entry("body")?);
+/// assert!(head.offset() + head.len() <= body.offset());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     name: String,
@@ -78,32 +95,80 @@ pub struct Entry {
 
 impl Entry {
     /// Returns the name; empty for the only entry of a segment.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("a", 8, 1)?.bytes("b", 8, 1)?)?;
+    /// let names: Vec<&str> = segment.entries().iter().map(|entry| entry.name()).collect();
+    /// assert_eq!(names, ["a", "b"]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Returns what the entry is.
+    ///
+    /// ```
+    /// use shm_core::{Contents, EntryKind, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().primitive("lock", 7, 64, 64)?)?;
+    /// assert_eq!(segment.entry("lock")?.kind(), &EntryKind::Primitive(7));
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn kind(&self) -> &EntryKind {
         &self.kind
     }
 
     /// Returns where its bytes begin, counted from the start of the segment.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let array = SharedArray::<f64, _>::zeros(Anonymous, 3)?;
+    /// let segment = array.segment();
+    /// let first = segment.as_ptr().wrapping_add(segment.entry("")?.offset()); // address of the first element
+    /// assert!(first.cast::<f64>().is_aligned());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Returns how many bytes it had when the segment was created.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("log", 100, 1)?)?;
+    /// segment.grow(1 << 16)?;
+    /// assert_eq!(segment.entry("log")?.len(), 100); // as it was created
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[allow(clippy::len_without_is_empty, reason = "an entry is no collection")]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Returns the alignment of its offset.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("a", 1, 1)?.bytes("b", 1, 256)?)?;
+    /// let b = segment.entry("b")?;
+    /// assert_eq!((b.align(), b.offset() % 256), (256, 0));
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn align(&self) -> usize {
         self.align as usize
     }
 
     /// Tells whether it grows with the segment, up to the segment's end.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("fixed", 8, 1)?.bytes("log", 8, 1)?)?;
+    /// assert!(!segment.entry("fixed")?.grows());
+    /// assert!(segment.entry("log")?.grows()); // the last one
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn grows(&self) -> bool {
         self.grows
     }
@@ -117,11 +182,24 @@ impl Default for Contents {
 
 impl Contents {
     /// Starts with nothing; a segment needs at least one entry.
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, SegmentOptions};
+    /// let error = SegmentOptions::new().create_anonymous(&Contents::new()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// ```
     pub fn new() -> Contents {
         Contents { kind: SegmentKind::Array, planned: Vec::new() }
     }
 
     /// Says what the segment is for (default: arrays); see [`SegmentKind`].
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentKind, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().kind(SegmentKind::Pool).bytes("", 64, 64)?)?;
+    /// assert_eq!(segment.kind(), SegmentKind::Pool);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn kind(mut self, kind: SegmentKind) -> Contents {
         self.kind = kind;
@@ -132,6 +210,15 @@ impl Contents {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a name that is too long or used twice, or empty where there are several entries.
+    ///
+    /// ```
+    /// use shm_core::{ArrayLayout, Contents, ElementType, SegmentOptions, SharedArray};
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[10])?;
+    /// let contents = Contents::new().array("x", &layout)?.array("y", &layout)?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// assert_eq!(segment.entry("y")?.len(), 80);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn array(self, name: &str, layout: &ArrayLayout) -> Result<Contents> {
         let len = layout.data_len_bytes() as u64;
         let align = DEFAULT_ALIGN.max(layout.element().alignment() as u64);
@@ -142,6 +229,14 @@ impl Contents {
     ///
     /// # Errors
     /// As [`array`](Contents::array); also if the alignment is no power of two.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("data", 10, 1)?.primitive("lock", 7, 40, 8)?)?;
+    /// let lock = segment.entry("lock")?;
+    /// assert_eq!((lock.len(), lock.offset() % 64), (40, 0)); // a cache line of its own
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn primitive(self, name: &str, code: u32, len: usize, align: usize) -> Result<Contents> {
         self.add(name, EntryKind::Primitive(code), len as u64, (align as u64).max(DEFAULT_ALIGN))
     }
@@ -150,6 +245,14 @@ impl Contents {
     ///
     /// # Errors
     /// As [`array`](Contents::array).
+    ///
+    /// ```
+    /// use shm_core::{Arena, Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// let arena = Arena::create_in(&segment, "heap")?;
+    /// assert!(arena.alloc(100).is_ok());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn arena(self, name: &str, len: usize) -> Result<Contents> {
         self.add(name, EntryKind::Arena, len as u64, 4096)
     }
@@ -158,6 +261,15 @@ impl Contents {
     ///
     /// # Errors
     /// As [`array`](Contents::array); also if the alignment is no power of two.
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("notes", 100, 16)?)?;
+    /// assert_eq!(segment.entry("notes")?.len(), 100);
+    /// let twice = Contents::new().bytes("notes", 1, 1)?.bytes("notes", 1, 1);
+    /// assert_eq!(twice.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn bytes(self, name: &str, len: usize, align: usize) -> Result<Contents> {
         self.add(name, EntryKind::Bytes, len as u64, align as u64)
     }

@@ -83,6 +83,13 @@ struct Repr {
 }
 
 /// The result of an operation of this crate.
+///
+/// ```
+/// fn len_of(name: &str) -> shm_core::Result<usize> {
+///     Ok(shm_core::inspect(name)?.len_bytes)
+/// }
+/// assert!(len_of("shm://no-such-name-here").is_err());
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -112,6 +119,12 @@ impl Error {
     }
 
     /// Adds what the reader can do about it; see [`Error::new`].
+    ///
+    /// ```
+    /// use shm_core::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::LimitExceeded, "fill", "shm://queue", "it has 8 places").remedy("take some out");
+    /// assert!(error.to_string().ends_with("; take some out"));
+    /// ```
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Error {
         self.0.remedy = Some(remedy.into());
@@ -155,21 +168,51 @@ impl Error {
     }
 
     /// Returns the kind of the error.
+    ///
+    /// ```
+    /// use shm_core::{ErrorKind, Segment};
+    /// let found = match Segment::attach("shm://no-such-name-here") {
+    ///     Ok(segment) => Some(segment),
+    ///     Err(error) if error.kind() == ErrorKind::NotFound => None,
+    ///     Err(error) => return Err(error),
+    /// };
+    /// assert!(found.is_none());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Returns what was attempted, as a verb: "create", "attach", ...
+    ///
+    /// ```
+    /// let error = shm_core::delete("shm://no-such-name-here").unwrap_err();
+    /// assert_eq!(error.operation(), "delete");
+    /// ```
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
     /// Returns the name of the thing that it was attempted on.
+    ///
+    /// ```
+    /// let error = shm_core::delete("no-such-name-here").unwrap_err();
+    /// assert_eq!(error.subject(), "shm://no-such-name-here"); // the full name
+    /// ```
     pub fn subject(&self) -> &str {
         &self.0.subject
     }
 
     /// Returns the errno of the system call that failed, if one did.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let (here, there) = std::os::unix::net::UnixStream::pair()?;
+    /// drop(there);
+    /// let lease = SharedArray::<u8, _>::zeros(Anonymous, 1)?.segment().lease()?;
+    /// assert_eq!(lease.send(&here).unwrap_err().os_code(), Some(32)); // EPIPE
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn os_code(&self) -> Option<i32> {
         self.0.os
     }

@@ -113,11 +113,26 @@ impl SegmentName {
     }
 
     /// Returns the path of the file behind the name.
+    ///
+    /// ```
+    /// use shm_core::SegmentName;
+    /// use std::path::Path;
+    /// assert_eq!(SegmentName::shm("table")?.path(), Path::new("/dev/shm/table"));
+    /// assert_eq!(SegmentName::file("run/1.shm")?.path(), Path::new("run/1.shm"));
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Tells whether this is a `shm://` name.
+    ///
+    /// ```
+    /// use shm_core::SegmentName;
+    /// assert!("table".parse::<SegmentName>()?.is_shm());
+    /// assert!(!"file://table".parse::<SegmentName>()?.is_shm());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_shm(&self) -> bool {
         self.kind == Kind::Shm
     }

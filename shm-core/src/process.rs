@@ -32,6 +32,15 @@ pub struct Identity {
 }
 
 /// What is known about the life of a process.
+///
+/// ```
+/// use shm_core::{Identity, Liveness};
+/// let me = Identity::current();
+/// let other = Identity { start_time: me.start_time + 1, ..me }; // had the same process id at another time
+/// assert_eq!(other.liveness(), Liveness::Dead);
+/// let elsewhere = Identity { boot_id: [1; 16], ..me };
+/// assert_eq!(elsewhere.liveness(), Liveness::Unknown);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Liveness {
     /// It runs (or is stopped, but not dead).
@@ -44,6 +53,13 @@ pub enum Liveness {
 
 impl Identity {
     /// Returns the identity of the calling process. It is computed once per process, also after a fork.
+    ///
+    /// ```
+    /// use shm_core::Identity;
+    /// let me = Identity::current();
+    /// assert_eq!(me.pid, std::process::id());
+    /// assert_eq!(me, std::thread::spawn(Identity::current).join().unwrap()); // threads share it
+    /// ```
     pub fn current() -> Identity {
         static CACHE: std::sync::Mutex<Option<(u64, Identity)>> = std::sync::Mutex::new(None);
         let forks = fork_count();
@@ -71,6 +87,14 @@ impl Identity {
     }
 
     /// Asks the kernel whether the process lives. It never blocks.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, Liveness, SharedArray};
+    /// let array = SharedArray::<u8, _>::zeros(Anonymous, 1)?;
+    /// let creator = array.segment().info()?.creator;
+    /// assert_eq!(creator.liveness(), Liveness::Alive);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn liveness(&self) -> Liveness {
         let me = Identity::current();
         if self.pid == 0 || self.start_time == 0 {

@@ -78,6 +78,15 @@ pub(crate) extern "C" fn after_fork() {
 }
 
 /// Says whether a lock of this process lies in `len` bytes from `start` on.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// static HELD: AtomicUsize = AtomicUsize::new(0); // address of the only lock; 0 if it is free
+/// let veto: shm_core::UnmapVeto = |start, len| HELD.load(Ordering::Relaxed).wrapping_sub(start.addr()) < len;
+/// assert!(!veto(std::ptr::without_provenance(0x1000), 0x1000));
+/// HELD.store(0x1040, Ordering::Relaxed);
+/// assert!(veto(std::ptr::without_provenance(0x1000), 0x1000));
+/// ```
 pub type UnmapVeto = fn(start: *const u8, len: usize) -> bool;
 
 static VETO: OnceLock<UnmapVeto> = OnceLock::new();

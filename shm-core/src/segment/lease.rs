@@ -23,6 +23,15 @@ use crate::sys::locks::{self, Mode};
 ///
 /// Got from [`Segment::exclusive`]; dropping it gives it back, and so does the death of the process. Processes that this one forked while it
 /// was attached share its locks and are not seen: whoever forks by other means than `shm-pool` has to keep them away.
+///
+/// ```
+/// use shm_core::{Contents, SegmentOptions};
+/// let mut segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+/// let lease = segment.exclusive()?;
+/// drop(lease); // given back: others can attach again
+/// assert!(segment.info()?.leased_by.is_none());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 pub struct ExclusiveLease<'a> {
     attachment: &'a Attachment,
 }
@@ -56,6 +65,14 @@ impl<'a> ExclusiveLease<'a> {
     }
 
     /// Tells whether this process has the lease only because its parent had it, and so may not use it.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let mut segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let lease = segment.exclusive()?;
+    /// assert!(!lease.is_inherited()); // in a child forked now it is
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_inherited(&self) -> bool {
         self.attachment.is_inherited()
     }
@@ -123,6 +140,14 @@ impl Lease {
     ///
     /// # Errors
     /// As [`SegmentOptions::attach_descriptor`].
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let again = segment.lease()?.attach()?; // in another process, usually
+    /// assert_eq!(again.len(), segment.len());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn attach(&self) -> Result<Segment> {
         self.attach_with(&SegmentOptions::new())
     }
@@ -131,6 +156,14 @@ impl Lease {
     ///
     /// # Errors
     /// As [`SegmentOptions::attach_descriptor`].
+    ///
+    /// ```
+    /// use shm_core::{Access, Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let reader = segment.lease()?.attach_with(&SegmentOptions::new().read_only())?;
+    /// assert_eq!(reader.access(), Access::ReadOnly);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn attach_with(&self, options: &SegmentOptions) -> Result<Segment> {
         let fd = self
             .fd
@@ -143,6 +176,15 @@ impl Lease {
     ///
     /// # Errors
     /// [`ErrorKind::System`] with what sendmsg(2) says.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, Lease, SharedArray};
+    /// let (here, there) = std::os::unix::net::UnixStream::pair()?;
+    /// let array = SharedArray::<u8, _>::zeros(Anonymous, 10)?;
+    /// array.segment().lease()?.send(&here)?;
+    /// assert_eq!(Lease::receive(&there)?.attach()?.len(), array.segment().len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(self, socket: impl AsFd) -> Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -161,6 +203,14 @@ impl Lease {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if the other side closed the socket, [`ErrorKind::InvalidArgument`] if the message brings no descriptor.
+    ///
+    /// ```
+    /// use shm_core::{ErrorKind, Lease};
+    /// let (here, there) = std::os::unix::net::UnixStream::pair()?;
+    /// drop(here);
+    /// assert_eq!(Lease::receive(&there).unwrap_err().kind(), ErrorKind::NotFound); // closed, and nothing was sent
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive(socket: impl AsFd) -> Result<Lease> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -66,6 +66,16 @@ pub struct SegmentInfo {
 
 impl SegmentInfo {
     /// Returns the layout, at the present length, of the first array in the segment.
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let options = SegmentOptions::new().reserve_max(1 << 20);
+    /// let array = SharedArray::<u8, _>::zeros(options.anonymous(), 10)?;
+    /// array.segment().grow(1 << 16)?;
+    /// let layout = array.segment().info()?.array().unwrap();
+    /// assert!(layout.shape()[0] > 10);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn array(&self) -> Option<ArrayLayout> {
         self.entries.iter().find_map(|entry| entry.layout_at(self.len_bytes))
     }

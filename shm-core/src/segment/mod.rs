@@ -113,6 +113,16 @@ impl Segment {
     ///
     /// # Errors
     /// See [`SegmentOptions::attach`].
+    ///
+    /// ```
+    /// use shm_core::{Segment, SharedArray};
+    /// # let name = format!("doc-segment-attach-{}", std::process::id());
+    /// let array = SharedArray::<u8, _>::zeros(name.as_str(), 10)?;
+    /// let segment = Segment::attach(name.as_str())?; // in another process, usually
+    /// assert_eq!(segment.entries().len(), 1);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn attach(name: impl AsSegmentName) -> Result<Segment> {
         SegmentOptions::new().attach(name)
     }
@@ -120,47 +130,122 @@ impl Segment {
     /// Returns the address of the first byte. The mapping stays there as long as a handle of the segment lives.
     ///
     /// Whoever reads or writes through it answers for races with other processes, and stays below [`len`](Segment::len).
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let array = SharedArray::<u8, _>::full(Anonymous, 4, 7)?;
+    /// let segment = array.segment();
+    /// let at = segment.entry("")?.offset();
+    /// // SAFETY: the entry lies inside the mapping, and nobody writes to it.
+    /// let first = unsafe { segment.as_ptr().add(at).read() };
+    /// assert_eq!(first, 7);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn as_ptr(&self) -> *mut u8 {
         self.attachment.mapping().base()
     }
 
     /// Returns the length in bytes now, header included.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let entry = segment.entry("")?;
+    /// assert!(segment.len() >= entry.offset() + entry.len());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
         self.attachment.len_now()
     }
 
     /// Returns the length in bytes that the segment may grow to; so much address space is mapped.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.capacity(), 1 << 20);
+    /// assert!(segment.len() < segment.capacity());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn capacity(&self) -> usize {
         self.attachment.header.reserved_max as usize
     }
 
     /// Returns the name it was created or attached by; nothing for an anonymous one.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// # let name = format!("doc-segment-name-{}", std::process::id());
+    /// let array = SharedArray::<u8, _>::zeros(name.as_str(), 10)?;
+    /// assert_eq!(array.segment().name().unwrap().to_string(), format!("shm://{name}"));
+    /// assert!(SharedArray::<u8, _>::zeros(Anonymous, 10)?.segment().name().is_none());
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn name(&self) -> Option<&SegmentName> {
         self.attachment.name.as_ref()
     }
 
     /// Returns what messages should call it: its name, or "an anonymous segment".
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.label().to_string(), "an anonymous segment");
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn label(&self) -> impl fmt::Display + '_ {
         self.attachment.subject()
     }
 
     /// Returns how it is mapped.
+    ///
+    /// ```
+    /// use shm_core::{Access, Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.access(), Access::ReadWrite); // new ones always
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn access(&self) -> Access {
         self.attachment.access
     }
 
     /// Returns what it is for.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentKind, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.kind(), SegmentKind::Array); // unless Contents::kind says otherwise
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn kind(&self) -> SegmentKind {
         self.attachment.header.kind
     }
 
     /// Returns when it ends without being deleted.
+    ///
+    /// ```
+    /// use shm_core::{Contents, Lifetime, SegmentOptions};
+    /// # let name = format!("doc-segment-lifetime-{}", std::process::id());
+    /// let options = SegmentOptions::new().lifetime(Lifetime::LastDetach);
+    /// let segment = options.create(name.as_str(), &Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.lifetime(), Lifetime::LastDetach);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn lifetime(&self) -> Lifetime {
         self.attachment.header.lifetime
     }
 
     /// Returns the table of contents.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("a", 8, 1)?.bytes("b", 16, 1)?)?;
+    /// let total: usize = segment.entries().iter().map(|entry| entry.len()).sum();
+    /// assert_eq!(total, 24);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn entries(&self) -> &[Entry] {
         &self.attachment.entries
     }
@@ -169,6 +254,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::NoSuchEntry`], with the names that there are.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("a", 8, 1)?)?;
+    /// assert_eq!(segment.entry("a")?.len(), 8);
+    /// let error = segment.entry("b").unwrap_err();
+    /// assert!(error.to_string().contains("it has \"a\""));
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn entry(&self, name: &str) -> Result<&Entry> {
         self.entry_index(name).map(|i| &self.entries()[i])
     }
@@ -186,6 +280,13 @@ impl Segment {
     }
 
     /// Tells whether the segment can grow.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert!(segment.can_grow()); // without reserve_max it could not
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn can_grow(&self) -> bool {
         self.attachment.header.growable()
     }
@@ -225,6 +326,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] above the maximum reserved at creation, [`ErrorKind::ReadOnly`], [`ErrorKind::OutOfSpace`]; the segment is as before then.
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// segment.grow(1 << 16)?;
+    /// assert_eq!(segment.len(), 1 << 16);
+    /// assert_eq!(segment.grow(1 << 21).unwrap_err().kind(), ErrorKind::LimitExceeded);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn grow(&self, len: usize) -> Result<()> {
         attachment::check_writable("grow", &self.attachment)?;
         let now = self.len();
@@ -258,6 +368,16 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::System`] with what msync(2) says, such as a full disk.
+    ///
+    /// ```
+    /// use shm_core::{SegmentName, SharedArray, SyncMode};
+    /// # let path = std::env::temp_dir().join(format!("doc-segment-sync-{}", std::process::id()));
+    /// let name = SegmentName::file(path)?;
+    /// let array = SharedArray::<f64, _>::full(&name, 10, 1.5)?;
+    /// array.segment().sync(SyncMode::Start)?; // the disk is written while this goes on
+    /// shm_core::delete(&name)?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn sync(&self, mode: SyncMode) -> Result<()> {
         let flags = match mode {
             SyncMode::Start => MsyncFlags::ASYNC,
@@ -292,6 +412,14 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::System`].
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let locked = SegmentOptions::new().lock_memory(true);
+    /// let segment = locked.create_anonymous(&Contents::new().bytes("", 100, 1)?)?;
+    /// segment.unlock_memory()?; // the time-critical part is over
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn unlock_memory(&self) -> Result<()> {
         self.system("unlock in memory", "munlock", self.attachment.mapping().unlock_memory(0, self.len()))
     }
@@ -322,6 +450,13 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::System`] if this kernel does not know the advice.
+    ///
+    /// ```
+    /// use shm_core::{Advice, Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// segment.advise(Advice::DontDump)?; // it holds secrets, or is too large for a core dump
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn advise(&self, advice: Advice) -> Result<()> {
         let advice = match advice {
             Advice::Normal => OsAdvice::Normal,
@@ -368,6 +503,15 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] while this process holds the exclusive lease, [`ErrorKind::Unsupported`] without `/proc`.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let lease = segment.lease()?;
+    /// drop(segment); // the lease keeps the memory
+    /// assert_eq!(lease.attach()?.entry("")?.len(), 8);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn lease(&self) -> Result<Lease> {
         Lease::of(&self.attachment)
     }
@@ -377,11 +521,26 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] without `/proc`.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let file = std::fs::File::from(segment.fresh_descriptor()?);
+    /// assert_eq!(file.metadata()?.len(), segment.len() as u64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fresh_descriptor(&self) -> Result<OwnedFd> {
         attach::open_again("reopen", &self.attachment, self.attachment.access)
     }
 
     /// Tells whether this process has the segment only because its parent had it.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert!(!segment.is_inherited()); // in a child forked now it is
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_inherited(&self) -> bool {
         self.attachment.is_inherited()
     }

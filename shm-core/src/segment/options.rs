@@ -44,6 +44,14 @@ impl Default for SegmentOptions {
 
 impl SegmentOptions {
     /// Starts with the defaults: mode 0600, persistent, bytes reserved, no room to grow, read-write, own segments only.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.info()?.mode, 0o600);
+    /// assert!(!segment.can_grow());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn new() -> SegmentOptions {
         SegmentOptions {
             mode: 0o600,
@@ -60,6 +68,13 @@ impl SegmentOptions {
     }
 
     /// Sets the permission bits of a new segment (default 0600), whatever the umask says. The owner must be able to read and write.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().mode(0o640).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert_eq!(segment.info()?.mode, 0o640); // the group may read
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn mode(mut self, mode: u32) -> SegmentOptions {
         self.mode = mode;
@@ -67,6 +82,16 @@ impl SegmentOptions {
     }
 
     /// Sets when a new segment ends (default: persistent). An anonymous one always ends with its last user.
+    ///
+    /// ```
+    /// use shm_core::{ErrorKind, Lifetime, Segment, SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-lifetime-{}", std::process::id());
+    /// let options = SegmentOptions::new().lifetime(Lifetime::Scoped);
+    /// let array = SharedArray::<u8, _>::zeros(options.named(name.as_str())?, 10)?;
+    /// drop(array); // its name goes with it
+    /// assert_eq!(Segment::attach(name.as_str()).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn lifetime(mut self, lifetime: Lifetime) -> SegmentOptions {
         self.lifetime = lifetime;
@@ -76,6 +101,13 @@ impl SegmentOptions {
     /// Leaves the pages of a new segment to be allocated at first touch (default: reserved at once).
     ///
     /// Creation is then quick whatever the size, and a touch kills the process with SIGBUS when memory has run out meanwhile.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().sparse(true).create_anonymous(&Contents::new().bytes("", 1 << 30, 1)?)?;
+    /// assert!(segment.info()?.not_guaranteed.is_some()); // of the 1 GiB hardly anything is allocated
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn sparse(mut self, sparse: bool) -> SegmentOptions {
         self.sparse = sparse;
@@ -83,6 +115,14 @@ impl SegmentOptions {
     }
 
     /// Lets a new segment grow up to `bytes`, header included (default: it cannot grow). Address space is reserved, not memory.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().reserve_max(1 << 20).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// segment.grow(1 << 20)?;
+    /// assert_eq!(segment.len(), 1 << 20);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn reserve_max(mut self, bytes: usize) -> SegmentOptions {
         self.reserve_max = Some(bytes as u64);
@@ -90,6 +130,14 @@ impl SegmentOptions {
     }
 
     /// Aligns the first entry of a new segment, in every process, to `bytes`: a power of two up to 2^40 (default: the page size).
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().align(1 << 16).create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// let first = segment.as_ptr().addr() + segment.entry("")?.offset();
+    /// assert_eq!(first % (1 << 16), 0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn align(mut self, bytes: usize) -> SegmentOptions {
         self.align = bytes as u64;
@@ -97,6 +145,16 @@ impl SegmentOptions {
     }
 
     /// Sets how the segment is mapped when attached (default: read-write). A new segment is always read-write.
+    ///
+    /// ```
+    /// use shm_core::{Access, SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-access-{}", std::process::id());
+    /// let array = SharedArray::<u8, _>::zeros(name.as_str(), 10)?;
+    /// let private = SegmentOptions::new().access(Access::CopyOnWrite).attach(name.as_str())?;
+    /// assert_ne!(private.as_ptr(), array.segment().as_ptr()); // a mapping of its own, whose writes nobody sees
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn access(mut self, access: Access) -> SegmentOptions {
         self.access = access;
@@ -104,12 +162,30 @@ impl SegmentOptions {
     }
 
     /// Short for [`access`](SegmentOptions::access)`(`[`Access::ReadOnly`]`)`.
+    ///
+    /// ```
+    /// use shm_core::{ErrorKind, SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-read-only-{}", std::process::id());
+    /// let array = SharedArray::<u8, _>::zeros(name.as_str(), 10)?;
+    /// let reader = SegmentOptions::new().read_only().attach(name.as_str())?;
+    /// assert_eq!(reader.grow(1 << 20).unwrap_err().kind(), ErrorKind::ReadOnly);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn read_only(self) -> SegmentOptions {
         self.access(Access::ReadOnly)
     }
 
     /// Enters all pages into this process's page table at once (default: each at its first touch).
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let options = SegmentOptions::new().prefault(true);
+    /// let array = SharedArray::<f64, _>::zeros(options.anonymous(), 1000)?;
+    /// array.set(999, 1.0); // no page fault
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn prefault(mut self, prefault: bool) -> SegmentOptions {
         self.prefault = prefault;
@@ -118,6 +194,13 @@ impl SegmentOptions {
 
     /// Asks for huge pages (default: the kernel's choice). A hint: where the kernel does not offer them for shared memory
     /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled`), ordinary ones are used. Mappings are aligned to 2 MiB.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().huge_pages(true).create_anonymous(&Contents::new().bytes("", 4 << 20, 1)?)?;
+    /// assert_eq!(segment.as_ptr().addr() % (2 << 20), 0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn huge_pages(mut self, huge_pages: bool) -> SegmentOptions {
         self.huge_pages = huge_pages;
@@ -125,6 +208,14 @@ impl SegmentOptions {
     }
 
     /// Keeps the pages in memory (default: they may be swapped). It is an error if the process may not lock that much.
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let options = SegmentOptions::new().lock_memory(true);
+    /// let array = SharedArray::<u8, _>::zeros(options.anonymous(), 100)?;
+    /// array.segment().unlock_memory()?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn lock_memory(mut self, lock: bool) -> SegmentOptions {
         self.lock_memory = lock;
@@ -132,6 +223,16 @@ impl SegmentOptions {
     }
 
     /// Also attaches segments that belong to other users (default: refused). Their owner can change every byte at any time.
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-any-owner-{}", std::process::id());
+    /// let array = SharedArray::<u8, _>::zeros(SegmentOptions::new().mode(0o644).named(name.as_str())?, 10)?;
+    /// let segment = SegmentOptions::new().any_owner(true).read_only().attach(name.as_str())?; // also as another user
+    /// assert_eq!(segment.len(), array.segment().len());
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[must_use]
     pub fn any_owner(mut self, any: bool) -> SegmentOptions {
         self.any_owner = any;
@@ -142,11 +243,29 @@ impl SegmentOptions {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidName`].
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-named-{}", std::process::id());
+    /// let place = SegmentOptions::new().mode(0o644).named(name.as_str())?;
+    /// let array = SharedArray::<u8, _>::zeros(place, 10)?;
+    /// assert_eq!(shm_core::inspect(name.as_str())?.mode, 0o644);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn named(&self, name: impl AsSegmentName) -> Result<Place> {
         Ok(Place { name: Some(name.to_segment_name()?), options: self.clone() })
     }
 
     /// The anonymous place with these options; see [`Place`].
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let place = SegmentOptions::new().reserve_max(1 << 20).anonymous();
+    /// let array = SharedArray::<u8, _>::zeros(place, 10)?;
+    /// assert!(array.segment().can_grow());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn anonymous(&self) -> Place {
         Place { name: None, options: self.clone() }
     }
@@ -288,10 +407,26 @@ impl Place {
 }
 
 /// The place without a name: memory that only forked children and receivers of a [`Lease`](crate::Lease) reach.
+///
+/// ```
+/// use shm_core::{Anonymous, SharedArray};
+/// let array = SharedArray::<u8, _>::zeros(Anonymous, 10)?;
+/// assert!(array.segment().name().is_none());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anonymous;
 
 /// What names a [`Place`].
+///
+/// ```
+/// use shm_core::{Anonymous, IntoPlace, Result, SharedArray};
+/// fn ones(place: impl IntoPlace) -> Result<SharedArray<f64, ndarray::Ix1>> {
+///     SharedArray::full(place, 100, 1.0)
+/// }
+/// assert_eq!(ones(Anonymous)?.get(99), 1.0); // or a name
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 pub trait IntoPlace {
     /// Returns the place.
     ///
