@@ -27,6 +27,16 @@ impl Arena {
     /// [`ErrorKind::AlreadyExists`] if the arena exists, [`ErrorKind::NoSuchEntry`], [`ErrorKind::InvalidArgument`] if the entry is no arena or
     /// shorter than [`MIN_LEN`](Arena::MIN_LEN), [`ErrorKind::ReadOnly`] if the segment is not attached for shared writing, and what
     /// [`Segment::grow`] says.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, ErrorKind, SegmentOptions};
+    /// let contents = Contents::new().arena("heap", Arena::MIN_LEN)?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// let arena = Arena::create_in(&segment, "heap")?;
+    /// assert_eq!(arena.alloc(100)?.len(), 100);
+    /// assert_eq!(Arena::create_in(&segment, "heap").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn create_in(segment: &Segment, entry: &str) -> Result<Arena> {
         let found = Found::look("create", segment, entry)?;
         if (found.existing(segment)) < found.geometry.chunk_area {
@@ -46,6 +56,17 @@ impl Arena {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the entry is still empty, [`ErrorKind::UnsupportedVersion`], [`ErrorKind::Corrupted`] with the field that is wrong; otherwise as
     /// [`create_in`](Arena::create_in).
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, ErrorKind, OwnerId, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// assert_eq!(Arena::attach(&segment, "heap").unwrap_err().kind(), ErrorKind::NotFound);
+    /// let creator = Arena::create_in(&segment, "heap")?;
+    /// let other = Arena::attach(&segment, "heap")?; // in another process, usually
+    /// let offset = creator.alloc(5)?.keep()?;
+    /// assert_eq!(other.adopt(offset, OwnerId::KEPT)?.offset(), offset);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn attach(segment: &Segment, entry: &str) -> Result<Arena> {
         let found = Found::look("attach", segment, entry)?;
         let label = Label(segment, found.entry);

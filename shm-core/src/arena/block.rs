@@ -43,21 +43,61 @@ impl<'a> Block<'a> {
     }
 
     /// Returns where the block begins, counted from the first byte of the segment: the same in every process.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let block = arena.alloc(100)?;
+    /// let message = block.offset(); // to a process that finds the block's bytes by it
+    /// assert_eq!(arena.pointer(message, 100)?, block.as_ptr());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn offset(&self) -> u64 {
         self.arena.origin + self.arena.heap.offset_of(self.place)
     }
 
     /// Returns the length that was asked for, in bytes; for an adopted block the capacity, for nobody wrote down the length.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let block = arena.alloc(100)?;
+    /// assert_eq!((block.len(), block.capacity()), (100, 128));
+    /// let offset = block.park()?;
+    /// assert_eq!(arena.adopt(offset, arena.owner()?)?.len(), 128);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Tells whether the length is 0.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// assert!(arena.alloc(0)?.is_empty());
+    /// assert!(!arena.alloc(1)?.is_empty());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Returns how many bytes the block has room for; at least its length, and at least 64.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let mut block = arena.alloc(10)?;
+    /// assert_eq!(block.capacity(), 64);
+    /// block.write(10, b"more than was asked for")?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn capacity(&self) -> usize {
         self.place.capacity() as usize
     }
@@ -66,6 +106,18 @@ impl<'a> Block<'a> {
     ///
     /// Reading and writing [`capacity`](Block::capacity) bytes through it is fine while the handle lives. It is a raw
     /// pointer because a neighbour that breaks the rules could write there too: `&mut` would be a lie.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let block = arena.alloc_zeroed(8)?;
+    /// // SAFETY: 8 bytes at a multiple of 64, which live as long as the block and are used as an atomic only.
+    /// let counter = unsafe { AtomicU64::from_ptr(block.as_ptr().cast()) };
+    /// assert_eq!(counter.fetch_add(1, Ordering::Relaxed), 0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn as_ptr(&self) -> *mut u8 {
         let start = self.arena.heap.offset_of(self.place) as usize;
         // No dereference: the sum stays within the mapping, as a live place does.
@@ -88,6 +140,19 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if they do not fit there; nothing is copied then.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let mut block = arena.alloc(5)?;
+    /// block.write(0, b"jelly")?;
+    /// block.write(0, b"h")?;
+    /// block.write(4, b"o")?;
+    /// assert_eq!(block.to_vec(), b"hello");
+    /// assert!(block.write(block.capacity(), b"!").is_err());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
         self.check("write to", at, bytes.len())?;
         // SAFETY: `bytes` is valid for reads; the target lies within the block (just checked) and so within the mapping;
@@ -122,6 +187,18 @@ impl<'a> Block<'a> {
     }
 
     /// Returns a copy of the block's [`len`](Block::len) bytes.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let mut block = arena.alloc(3)?;
+    /// block.write(0, b"abc")?;
+    /// let copy = block.to_vec();
+    /// block.free()?;
+    /// assert_eq!(copy, b"abc");
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len];
         // SAFETY: as in `read`; the length is at most the capacity.
@@ -199,6 +276,16 @@ impl<'a> Block<'a> {
     ///
     /// # Errors
     /// As [`keep`](Block::keep).
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let block = arena.alloc(1000)?;
+    /// block.free()?;
+    /// assert_eq!(arena.usage()?.blocks, 0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn free(self) -> Result<()> {
         let this = std::mem::ManuallyDrop::new(self);
         this.check_process("free")?;

@@ -157,11 +157,26 @@ impl OwnerId {
     }
 
     /// The number that stands for this owner in shared pages and messages; never 0.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, OwnerId, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let message = arena.owner()?.to_bits().to_le_bytes(); // from a worker to its master
+    /// assert_eq!(OwnerId::from_bits(u32::from_le_bytes(message)), Some(arena.owner()?));
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn to_bits(self) -> u32 {
         self.0
     }
 
     /// The owner behind a number from [`to_bits`](Self::to_bits), or nothing if it can be none.
+    ///
+    /// ```
+    /// use shm_core::OwnerId;
+    /// assert_eq!(OwnerId::from_bits(OwnerId::KEPT.to_bits()), Some(OwnerId::KEPT));
+    /// assert_eq!(OwnerId::from_bits(u32::MAX), None);
+    /// ```
     pub fn from_bits(bits: u32) -> Option<Self> {
         let possible = bits == Self::KEPT.0 || (1..=SLOTS).contains(&(bits & SLOT_MASK));
         (possible && bits >> 31 == 0).then_some(Self(bits))

@@ -117,6 +117,14 @@ pub struct Arena {
 
 impl Arena {
     /// Returns the segment that the arena lies in.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// assert_eq!(arena.segment().entries()[0].name(), "heap");
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn segment(&self) -> &Segment {
         &self.segment
     }
@@ -126,6 +134,16 @@ impl Arena {
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] if 1 024 owners live, [`ErrorKind::Unsupported`] without `/proc`,
     /// [`ErrorKind::System`] if the kernel refuses the lock.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// let me = arena.owner()?; // what others need to hand blocks over to us
+    /// assert_eq!(arena.owner()?, me);
+    /// assert!(arena.is_alive(me)?);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn owner(&self) -> Result<OwnerId> {
         Ok(self.registration("register in")?.owner)
     }
@@ -159,6 +177,15 @@ impl Arena {
     ///
     /// # Errors
     /// As [`alloc`](Arena::alloc).
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// # let arena = Arena::create_in(&segment, "heap")?;
+    /// arena.alloc(4)?.write(0, b"used")?;
+    /// assert_eq!(arena.alloc_zeroed(4)?.to_vec(), [0; 4]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn alloc_zeroed(&self, len: usize) -> Result<Block<'_>> {
         let block = self.alloc(len)?;
         // SAFETY: the block is ours alone and so long; the bytes are no Rust object.
@@ -280,6 +307,18 @@ impl Arena {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for ourselves and for [`OwnerId::KEPT`]; otherwise as [`owner`](Arena::owner).
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// let (master, worker) = (Arena::create_in(&segment, "heap")?, Arena::attach(&segment, "heap")?);
+    /// let owner = worker.owner()?;
+    /// std::mem::forget(worker.alloc(1000)?);
+    /// drop(worker); // or its process was killed and waited for
+    /// // SAFETY: that handle is gone.
+    /// assert_eq!(unsafe { master.reclaim_owner(owner) }?.blocks, 1);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub unsafe fn reclaim_owner(&self, owner: OwnerId) -> Result<Reclaimed> {
         let registration = self.registration("reclaim in")?;
         if owner == registration.owner || owner == OwnerId::KEPT {

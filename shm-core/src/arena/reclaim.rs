@@ -10,6 +10,19 @@ use super::heap::{Heap, Place};
 use super::owner::Dead;
 
 /// What a [`reclaim`](super::Arena::reclaim) freed.
+///
+/// ```
+/// # use shm_core::{Arena, Contents, SegmentOptions};
+/// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+/// let (survivor, other) = (Arena::create_in(&segment, "heap")?, Arena::attach(&segment, "heap")?);
+/// let block = other.alloc(1000)?;
+/// let bytes = block.capacity() as u64;
+/// std::mem::forget(block);
+/// drop(other); // or its process is killed
+/// let freed = survivor.reclaim()?;
+/// assert_eq!((freed.blocks, freed.bytes), (1, bytes));
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Reclaimed {

@@ -10,6 +10,17 @@ use super::reclaim::Item;
 use crate::error::Result;
 
 /// What [`Arena::usage`] counts. All sizes are in bytes, and blocks count with their whole capacity.
+///
+/// ```
+/// # use shm_core::{Arena, Contents, SegmentOptions};
+/// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+/// # let arena = Arena::create_in(&segment, "heap")?;
+/// let _large = arena.alloc(100_000)?;
+/// let usage = arena.usage()?;
+/// assert_eq!((usage.blocks, usage.run_chunks, usage.slab_chunks), (1, 2, 0));
+/// assert!(usage.used + usage.largest_free <= usage.total);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -32,6 +43,17 @@ pub struct Usage {
 }
 
 /// What one owner has; part of [`Usage`].
+///
+/// ```
+/// # use shm_core::{Arena, Contents, SegmentOptions};
+/// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+/// # let arena = Arena::create_in(&segment, "heap")?;
+/// let _block = arena.alloc(100)?;
+/// let (me, usage) = (arena.owner()?, arena.usage()?);
+/// let mine = usage.owners.iter().find(|one| one.owner == me).unwrap();
+/// assert_eq!((mine.pid, mine.alive, mine.blocks), (std::process::id(), true, 1));
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnerUsage {
@@ -110,6 +132,17 @@ impl Arena {
     ///
     /// # Errors
     /// [`ErrorKind::System`](crate::ErrorKind::System) if the kernel does not tell.
+    ///
+    /// ```
+    /// # use shm_core::{Arena, Contents, SegmentOptions};
+    /// # let segment = SegmentOptions::new().create_anonymous(&Contents::new().arena("heap", 1 << 20)?)?;
+    /// let (master, worker) = (Arena::create_in(&segment, "heap")?, Arena::attach(&segment, "heap")?);
+    /// let owner = worker.owner()?;
+    /// assert!(master.is_alive(owner)?);
+    /// drop(worker); // or its process is killed
+    /// assert!(!master.is_alive(owner)?);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_alive(&self, owner: OwnerId) -> Result<bool> {
         let Some(slot) = owner.slot() else { return Ok(true) };
         if !self.heap.is_registered(owner) {

@@ -43,6 +43,14 @@ impl AnyArray {
     ///
     /// # Errors
     /// As [`SegmentOptions::create`].
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let layout = ArrayLayout::c_order(ElementType::F32, &[2, 3])?;
+    /// let any = AnyArray::create(Anonymous, &layout)?;
+    /// assert_eq!(any.layout(), &layout);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn create(place: impl IntoPlace, layout: &ArrayLayout) -> Result<AnyArray> {
         AnyArray::create_with(place, layout, |_| Ok(()))
     }
@@ -104,6 +112,18 @@ impl AnyArray {
     ///
     /// # Errors
     /// As [`SegmentOptions::attach`]; [`ErrorKind::NoSuchEntry`] if the segment has no array, or several.
+    ///
+    /// ```
+    /// use shm_core::{AnyArray, ElementType, SharedArray};
+    /// # let name = format!("doc-any-attach-{}", std::process::id());
+    /// # let name = name.as_str();
+    /// let _a = SharedArray::<u16, _>::zeros(name, (2, 3))?;
+    /// let any = AnyArray::attach(name)?;
+    /// assert_eq!(any.layout().element(), &ElementType::U16);
+    /// assert_eq!(any.layout().shape(), [2, 3]);
+    /// shm_core::delete(name)?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn attach(name: impl AsSegmentName) -> Result<AnyArray> {
         AnyArray::only(&SegmentOptions::new().attach(name)?)
     }
@@ -112,6 +132,15 @@ impl AnyArray {
     ///
     /// # Errors
     /// [`ErrorKind::NoSuchEntry`] if it has none, or several.
+    ///
+    /// ```
+    /// use shm_core::{AnyArray, ArrayLayout, Contents, ElementType, SegmentOptions};
+    /// let layout = ArrayLayout::c_order(ElementType::F32, &[8])?;
+    /// let contents = Contents::new().bytes("notes", 100, 8)?.array("u", &layout)?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// assert_eq!(AnyArray::only(&segment)?.layout(), &layout);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn only(segment: &Segment) -> Result<AnyArray> {
         let mut arrays = (0..segment.entries().len())
             .filter(|i| matches!(segment.entries()[*i].kind(), EntryKind::Array(_)));
@@ -157,6 +186,13 @@ impl AnyArray {
     }
 
     /// Returns the segment that the array is in.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// # let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// assert!(any.segment().len() >= any.layout().data_len_bytes());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn segment(&self) -> &Segment {
         &self.segment
     }
@@ -167,6 +203,14 @@ impl AnyArray {
     }
 
     /// Returns element type, shape and strides, as of creation, attachment or the last [`grow`](AnyArray::grow) or [`refresh`](AnyArray::refresh) of this handle.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// assert_eq!(any.layout().shape(), [2, 3]);
+    /// assert_eq!(any.layout().strides_bytes(), [3, 1]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn layout(&self) -> &ArrayLayout {
         &self.layout
     }
@@ -177,6 +221,17 @@ impl AnyArray {
     }
 
     /// Returns the address of the element with all indices 0. Whoever goes through it answers for races with other processes.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// // SAFETY: the array has 6 elements of a byte, and nobody else has it.
+    /// unsafe { any.as_ptr().add(5).write(7) };
+    /// let mut last = [0];
+    /// any.read_element(&[1, 2], &mut last)?;
+    /// assert_eq!(last, [7]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn as_ptr(&self) -> *mut u8 {
         // The origin of an array without elements means nothing, and nobody checked it.
         let origin = if self.layout.is_empty() { 0 } else { self.layout.origin() };
@@ -189,6 +244,15 @@ impl AnyArray {
     ///
     /// # Errors
     /// As [`SharedArray::attach`](super::SharedArray::attach).
+    ///
+    /// ```
+    /// use ndarray::Ix2;
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType, ErrorKind};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// assert_eq!(any.typed::<u8, Ix2>()?.get((1, 2)), 0);
+    /// assert_eq!(any.typed::<f32, Ix2>().unwrap_err().kind(), ErrorKind::TypeMismatch);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn typed<T: crate::Element, D: ndarray::Dimension>(&self) -> Result<super::SharedArray<T, D>> {
         super::SharedArray::from_any(self.clone())
     }
@@ -197,6 +261,16 @@ impl AnyArray {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for an index out of bounds or a slice of another length.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U16, &[3])?)?;
+    /// let mut bytes = [1; 2];
+    /// any.read_element(&[2], &mut bytes)?;
+    /// assert_eq!(bytes, [0; 2]);
+    /// assert!(any.read_element(&[3], &mut bytes).is_err());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn read_element(&self, index: &[usize], bytes: &mut [u8]) -> Result<()> {
         let at = self.element("read", index, bytes.len())?;
         // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has; shared bytes are accessed atomically.
@@ -208,6 +282,15 @@ impl AnyArray {
     ///
     /// # Errors
     /// As [`read_element`](AnyArray::read_element); [`ErrorKind::ReadOnly`].
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U16, &[3])?)?;
+    /// any.write_element(&[2], &7u16.to_le_bytes())?;
+    /// assert_eq!(any.typed::<u16, ndarray::Ix1>()?.get(2), 7);
+    /// assert!(any.write_element(&[2], &[7]).is_err());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn write_element(&self, index: &[usize], bytes: &[u8]) -> Result<()> {
         if self.segment.access() == crate::Access::ReadOnly {
             return Err(read_only(&self.segment));
@@ -243,6 +326,15 @@ impl AnyArray {
     ///
     /// # Errors
     /// As [`Segment::grow`]; [`ErrorKind::LimitExceeded`] also for an array that was not created to grow (see [`SegmentOptions::reserve_max`]).
+    ///
+    /// ```
+    /// # use shm_core::{AnyArray, ArrayLayout, ElementType, SegmentOptions};
+    /// let place = SegmentOptions::new().reserve_max(1 << 20).anonymous();
+    /// let mut any = AnyArray::create(place, &ArrayLayout::c_order(ElementType::F64, &[1, 3])?)?;
+    /// any.grow(2)?;
+    /// assert_eq!(any.layout().shape(), [2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn grow(&mut self, extent: usize) -> Result<()> {
         let label = self.segment.label().to_string();
         let entry = &self.segment.entries()[self.entry];
@@ -268,6 +360,18 @@ impl AnyArray {
     }
 
     /// Takes over growth by others; tells whether there was any. It costs a load.
+    ///
+    /// ```
+    /// # use shm_core::{AnyArray, ArrayLayout, ElementType, SegmentOptions};
+    /// let place = SegmentOptions::new().reserve_max(1 << 20).anonymous();
+    /// let mut any = AnyArray::create(place, &ArrayLayout::c_order(ElementType::F64, &[1, 3])?)?;
+    /// let mut other = any.clone(); // or attached in another process
+    /// any.grow(2)?;
+    /// assert_eq!(other.layout().shape(), [1, 3]);
+    /// assert!(other.refresh());
+    /// assert_eq!(other.layout().shape(), [2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn refresh(&mut self) -> bool {
         let generation = self.segment.generation();
         if generation == self.generation {

@@ -57,6 +57,13 @@ impl<'a, T: Element, D: Dimension> Exclusive<'a, T, D> {
     ///
     /// # Panics
     /// In a forked child that inherited it.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let mut a = SharedArray::<f64, _>::full(Anonymous, (2, 3), 0.5)?;
+    /// assert_eq!(a.exclusive()?.view().sum(), 3.0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[track_caller]
     pub fn view(&self) -> ArrayView<'_, T, D> {
         self.check();
@@ -69,6 +76,14 @@ impl<'a, T: Element, D: Dimension> Exclusive<'a, T, D> {
     ///
     /// # Panics
     /// In a forked child that inherited it.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let mut a = SharedArray::<f64, _>::zeros(Anonymous, (2, 3))?;
+    /// a.exclusive()?.view_mut().column_mut(2).fill(1.0);
+    /// assert_eq!(a.get((1, 2)), 1.0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[track_caller]
     pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
         self.check();

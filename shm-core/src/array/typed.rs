@@ -113,6 +113,15 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     ///
     /// # Errors
     /// As [`attach`](SharedArray::attach).
+    ///
+    /// ```
+    /// use ndarray::Ix1;
+    /// use shm_core::{ArrayLayout, Contents, ElementType, SegmentOptions, SharedArray};
+    /// let contents = Contents::new().array("u", &ArrayLayout::c_order(ElementType::F32, &[8])?)?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// assert_eq!(SharedArray::<f32, Ix1>::from_segment(&segment)?.shape(), [8]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn from_segment(segment: &Segment) -> Result<SharedArray<T, D>> {
         SharedArray::from_any(AnyArray::only(segment)?)
     }
@@ -169,36 +178,86 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     }
 
     /// Returns the array without its types.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, ElementType, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// assert_eq!(a.as_any().layout().element(), &ElementType::F32);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn as_any(&self) -> &AnyArray {
         &self.any
     }
 
     /// Returns the segment that the array is in: name, length, sync, lock in memory.
+    ///
+    /// ```
+    /// use shm_core::{Access, Anonymous, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// assert_eq!(a.segment().access(), Access::ReadWrite);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn segment(&self) -> &Segment {
         self.any.segment()
     }
 
     /// Returns the extents.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// assert_eq!(a.shape(), [2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn shape(&self) -> &[usize] {
         self.dim.slice()
     }
 
     /// Returns the extents in `ndarray`'s type.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// let private = ndarray::Array::<f64, _>::ones(a.dim());
+    /// assert_eq!(private.shape(), a.shape());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn dim(&self) -> D {
         self.dim.clone()
     }
 
     /// Returns the distance between neighbours along each dimension, in elements; negative where the order is reversed.
+    ///
+    /// ```
+    /// use ndarray::ShapeBuilder;
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// assert_eq!(SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?.strides(), [3, 1]);
+    /// assert_eq!(SharedArray::<f32, _>::zeros(Anonymous, (2, 3).f())?.strides(), [1, 2]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn strides(&self) -> &[isize] {
         bytemuck::cast_slice(self.strides.slice())
     }
 
     /// Returns the number of elements.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// assert_eq!(a.len(), 6);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.dim.size()
     }
 
     /// Tells whether the array has no elements.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// assert!(SharedArray::<f32, _>::zeros(Anonymous, (0, 3))?.is_empty());
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -208,6 +267,13 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     ///
     /// # Panics
     /// If the index is out of bounds, as indexing does.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<u32, _>::from_fn(Anonymous, (2, 3), |(i, j)| (10 * i + j) as u32)?;
+    /// assert_eq!(a.get((1, 2)), 12);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn get(&self, index: impl IntoDimension<Dim = D>) -> T {
         let at = self.address(index.into_dimension());
         let mut value = MaybeUninit::<T>::uninit();
@@ -221,6 +287,14 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     ///
     /// # Panics
     /// If the index is out of bounds, or the array is attached read-only ([`try_set`](SharedArray::try_set) returns an error for that).
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<f32, _>::zeros(Anonymous, (2, 3))?;
+    /// a.set((1, 2), 0.5); // through a shared handle
+    /// assert_eq!(a.get((1, 2)), 0.5);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn set(&self, index: impl IntoDimension<Dim = D>, value: T) {
         if let Err(error) = self.try_set(index, value) {
             panic!("{error}");
@@ -234,6 +308,20 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     ///
     /// # Panics
     /// If the index is out of bounds.
+    ///
+    /// ```
+    /// use ndarray::Ix1;
+    /// use shm_core::{ErrorKind, SegmentOptions, SharedArray};
+    /// # let name = format!("doc-typed-try-set-{}", std::process::id());
+    /// # let name = name.as_str();
+    /// let a = SharedArray::<u16, _>::zeros(name, 4)?;
+    /// a.try_set(0, 7)?;
+    /// let reader = SharedArray::<u16, Ix1>::attach_with(name, &SegmentOptions::new().read_only())?;
+    /// assert_eq!(reader.try_set(0, 8).unwrap_err().kind(), ErrorKind::ReadOnly);
+    /// assert_eq!(reader.get(0), 7);
+    /// shm_core::delete(name)?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn try_set(&self, index: impl IntoDimension<Dim = D>, value: T) -> Result<()> {
         let at = self.address(index.into_dimension());
         self.check_writable()?;
@@ -379,11 +467,33 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     }
 
     /// Returns a raw view, through which whoever dereferences it answers for races.
+    ///
+    /// ```
+    /// use ndarray::{Axis, array};
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<i32, _>::from_fn(Anonymous, 4, |i| i as i32)?;
+    /// let (_, right) = a.raw_view().split_at(Axis(0), 2);
+    /// // SAFETY: nobody else has this array.
+    /// assert_eq!(unsafe { right.deref_into_view() }, array![2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn raw_view(&self) -> RawArrayView<T, D> {
         self.raw_view_mut().raw_view()
     }
 
     /// Returns a raw mutable view, through which whoever dereferences it answers for races, and for the mapping being writable.
+    ///
+    /// ```
+    /// use ndarray::{Axis, array};
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<i32, _>::from_fn(Anonymous, 4, |i| i as i32)?;
+    /// let (left, right) = a.raw_view_mut().split_at(Axis(0), 2);
+    /// // SAFETY: nobody else has this array, and the halves do not overlap.
+    /// let (mut left, right) = unsafe { (left.deref_into_view_mut(), right.deref_into_view_mut()) };
+    /// left.assign(&right);
+    /// assert_eq!(a.to_ndarray(), array![2, 3, 2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn raw_view_mut(&self) -> RawArrayViewMut<T, D> {
         // Strides of elements without bytes may all be 0, which `ndarray` takes for elements that overlap.
         if self.is_empty() || size_of::<T>() == 0 {
@@ -439,6 +549,15 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     ///
     /// # Safety
     /// While the view lives nobody else may read or write the elements it shows, and the array must not be attached read-only.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// let a = SharedArray::<f64, _>::zeros(Anonymous, (2, 2))?;
+    /// // SAFETY: nobody else has this array.
+    /// unsafe { a.view_mut() }.diag_mut().fill(1.0);
+    /// assert_eq!(a.get((1, 1)), 1.0);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     #[allow(
         clippy::mut_from_ref,
         reason = "the handle is an address; exclusive access is the caller's promise"
@@ -470,6 +589,17 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     }
 
     /// Takes over growth by others; tells whether there was any. It costs a load.
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let place = SegmentOptions::new().reserve_max(1 << 20).anonymous();
+    /// let mut writer = SharedArray::<f64, _>::zeros(place, 1)?;
+    /// let mut reader = writer.clone(); // or attached in another process
+    /// assert!(!reader.refresh());
+    /// writer.grow(100)?;
+    /// assert!(reader.refresh() && reader.len() == 100);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
     pub fn refresh(&mut self) -> bool {
         let grown = self.any.refresh();
         if grown {

@@ -24,16 +24,40 @@ pub struct BigEndian<T>(T);
 
 impl<T: SwapBytes> BigEndian<T> {
     /// Makes the element that holds `value`.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::BigEndian;
+    ///
+    /// assert_eq!(bytemuck::bytes_of(&BigEndian::new(0x0102_u16)), [1, 2]);
+    /// ```
     pub fn new(value: T) -> Self {
         BigEndian(value.swap_bytes())
     }
 
     /// Returns the value in native byte order.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::BigEndian;
+    ///
+    /// let received: BigEndian<u32> = bytemuck::cast([0u8, 0, 1, 0]);
+    /// assert_eq!(received.get(), 256);
+    /// ```
     pub fn get(self) -> T {
         self.0.swap_bytes()
     }
 
     /// Replaces the value.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::BigEndian;
+    ///
+    /// let mut number = BigEndian::new(1.0_f64);
+    /// number.set(2.5);
+    /// assert_eq!(number.get(), 2.5);
+    /// ```
     pub fn set(&mut self, value: T) {
         *self = BigEndian::new(value);
     }
@@ -85,6 +109,15 @@ mod sealed {
 /// ```
 pub trait SwapBytes: Element + sealed::Sealed {
     /// Returns the value with the bytes of each of its numbers reversed.
+    ///
+    /// # Examples
+    /// ```
+    /// use num_complex::Complex;
+    /// use shm_core::element::SwapBytes;
+    ///
+    /// let swapped = SwapBytes::swap_bytes(Complex::new(1.0_f32, 2.0)); // each part on its own
+    /// assert_eq!(swapped.re.to_bits(), 1.0_f32.to_bits().swap_bytes());
+    /// ```
     #[must_use]
     fn swap_bytes(self) -> Self;
 }

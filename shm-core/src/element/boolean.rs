@@ -28,6 +28,14 @@ impl Bool {
     pub const TRUE: Bool = Bool(1);
 
     /// Returns the truth value.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::Bool;
+    ///
+    /// assert!(!Bool::FALSE.get());
+    /// assert!(bytemuck::cast::<u8, Bool>(7).get());
+    /// ```
     pub const fn get(self) -> bool {
         self.0 != 0
     }

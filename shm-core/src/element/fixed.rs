@@ -102,6 +102,16 @@ impl<const N: usize> FixedBytes<N> {
     ///
     /// # Errors
     /// [`FixedError::TooLong`], [`FixedError::EndsInZero`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::{FixedBytes, FixedError};
+    ///
+    /// assert_eq!(FixedBytes::<4>::new(b"ab")?.as_bytes(), b"ab");
+    /// assert_eq!(FixedBytes::<4>::new(b"ab\0"), Err(FixedError::EndsInZero));
+    /// assert_eq!(FixedBytes::<4>::new(b"abcde"), Err(FixedError::TooLong { len: 5, capacity: 4 }));
+    /// # Ok::<(), shm_core::element::FixedError>(())
+    /// ```
     pub fn new(bytes: &[u8]) -> Result<Self, FixedError> {
         if bytes.last() == Some(&0) {
             return Err(FixedError::EndsInZero);
@@ -113,11 +123,27 @@ impl<const N: usize> FixedBytes<N> {
     }
 
     /// Returns the bytes before the padding.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::FixedBytes;
+    ///
+    /// assert_eq!(FixedBytes::<8>::new(b"a\0b")?.as_bytes(), b"a\0b");
+    /// # Ok::<(), shm_core::element::FixedError>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         trimmed(&self.0)
     }
 
     /// Returns all `N` bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::FixedBytes;
+    ///
+    /// assert_eq!(FixedBytes::<4>::new(b"ab")?.padded(), b"ab\0\0");
+    /// # Ok::<(), shm_core::element::FixedError>(())
+    /// ```
     pub const fn padded(&self) -> &[u8; N] {
         &self.0
     }
@@ -128,6 +154,15 @@ impl<const N: usize> FixedText<N> {
     ///
     /// # Errors
     /// [`FixedError::TooLong`] when there are more than `N` code points (not bytes), [`FixedError::EndsInZero`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::{FixedError, FixedText};
+    ///
+    /// assert_eq!(FixedText::<4>::new("grün")?.to_text()?, "grün"); // 4 code points in 5 bytes
+    /// assert_eq!(FixedText::<3>::new("grün"), Err(FixedError::TooLong { len: 4, capacity: 3 }));
+    /// # Ok::<(), shm_core::element::FixedError>(())
+    /// ```
     pub fn new(text: &str) -> Result<Self, FixedError> {
         if text.ends_with('\0') {
             return Err(FixedError::EndsInZero);
@@ -146,6 +181,16 @@ impl<const N: usize> FixedText<N> {
     ///
     /// # Errors
     /// [`FixedError::NotUnicode`] when the element holds something else than Unicode characters.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::{FixedError, FixedText};
+    ///
+    /// assert_eq!(FixedText::<5>::new("grün")?.to_text()?, "grün");
+    /// let wrong: FixedText<1> = bytemuck::cast([0xD800_u32]);
+    /// assert_eq!(wrong.to_text(), Err(FixedError::NotUnicode { index: 0, value: 0xD800 }));
+    /// # Ok::<(), shm_core::element::FixedError>(())
+    /// ```
     pub fn to_text(&self) -> Result<String, FixedError> {
         let point = |(index, &value)| char::from_u32(value).ok_or(FixedError::NotUnicode { index, value });
         trimmed(&self.0).iter().enumerate().map(point).collect()

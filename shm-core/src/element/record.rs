@@ -34,6 +34,15 @@ mod sealed {
 )]
 pub trait RecordField: bytemuck::Pod + Send + Sync + sealed::Sealed {
     /// Returns the element type, and the shape if the field is an array.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::element::RecordField;
+    /// use shm_core::layout::ElementType;
+    ///
+    /// assert_eq!(u8::element_and_shape(), (ElementType::U8, vec![]));
+    /// assert_eq!(<[u8; 3]>::element_and_shape(), (ElementType::U8, vec![3]));
+    /// ```
     fn element_and_shape() -> (ElementType, Vec<usize>);
 }
 

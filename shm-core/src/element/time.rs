@@ -45,32 +45,130 @@ pub mod unit {
 
     units! {
         /// No unit is told.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Generic::UNIT.to_string(), "generic");
+        /// ```
         Generic,
         /// Calendar years.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Year::UNIT.to_string(), "Y");
+        /// ```
         Year,
         /// Calendar months.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Month::UNIT.to_string(), "M");
+        /// ```
         Month,
         /// 7 days.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Week::UNIT.to_string(), "W");
+        /// ```
         Week,
         /// 24 hours.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Day::UNIT.to_string(), "D");
+        /// ```
         Day,
         /// 60 minutes.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Hour::UNIT.to_string(), "h");
+        /// ```
         Hour,
         /// 60 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Minute::UNIT.to_string(), "m");
+        /// ```
         Minute,
         /// Seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Second::UNIT.to_string(), "s");
+        /// ```
         Second,
         /// 10^-3 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Millisecond::UNIT.to_string(), "ms");
+        /// ```
         Millisecond,
         /// 10^-6 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Microsecond::UNIT.to_string(), "us");
+        /// ```
         Microsecond,
         /// 10^-9 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Nanosecond::UNIT.to_string(), "ns");
+        /// ```
         Nanosecond,
         /// 10^-12 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Picosecond::UNIT.to_string(), "ps");
+        /// ```
         Picosecond,
         /// 10^-15 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Femtosecond::UNIT.to_string(), "fs");
+        /// ```
         Femtosecond,
         /// 10^-18 seconds.
+        ///
+        /// # Examples
+        /// ```
+        /// use shm_core::element::{Unit, unit};
+        ///
+        /// assert_eq!(unit::Attosecond::UNIT.to_string(), "as");
+        /// ```
         Attosecond,
     }
 
@@ -112,16 +210,41 @@ macro_rules! time_types {
             pub const NOT_A_TIME: Self = Self::new(i64::MIN);
 
             /// Makes the value with this number of steps.
+            ///
+            /// # Examples
+            /// ```
+            /// use shm_core::element::{DateTime, TimeSpan, unit};
+            ///
+            /// let midnight = DateTime::<unit::Second>::new(86_400); // of the second of January 1970
+            /// let minute = TimeSpan::<unit::Second>::new(60);
+            /// assert_eq!(midnight.steps() / minute.steps(), 24 * 60);
+            /// ```
             pub const fn new(steps: i64) -> Self {
                 $name(steps, PhantomData)
             }
 
             /// Returns the number of steps.
+            ///
+            /// # Examples
+            /// ```
+            /// use shm_core::element::{TimeSpan, unit};
+            ///
+            /// type QuarterHour = unit::Times<15, unit::Minute>;
+            /// assert_eq!(TimeSpan::<QuarterHour>::new(4).steps(), 4);
+            /// ```
             pub const fn steps(self) -> i64 {
                 self.0
             }
 
             /// Returns whether this is not-a-time.
+            ///
+            /// # Examples
+            /// ```
+            /// use shm_core::element::{DateTime, TimeSpan, unit};
+            ///
+            /// assert!(DateTime::<unit::Day>::NOT_A_TIME.is_not_a_time());
+            /// assert!(!TimeSpan::<unit::Day>::new(0).is_not_a_time());
+            /// ```
             pub const fn is_not_a_time(self) -> bool {
                 self.0 == i64::MIN
             }

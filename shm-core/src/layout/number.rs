@@ -109,11 +109,27 @@ impl Number {
     }
 
     /// Returns the size in bytes: 2, 4, 8 or 16.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Number;
+    ///
+    /// assert_eq!(Number::BF16.size(), 2);
+    /// assert_eq!(Number::C128.size(), 16);
+    /// ```
     pub fn size(self) -> usize {
         self.row().bytes
     }
 
     /// Returns the alignment in bytes that C gives the number: its size, or that of one part of a complex number.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Number;
+    ///
+    /// assert_eq!(Number::F64.alignment(), 8);
+    /// assert_eq!(Number::C64.alignment(), 4);
+    /// ```
     pub fn alignment(self) -> usize {
         self.row().alignment
     }
@@ -174,6 +190,14 @@ impl LongDouble {
         [LongDouble::X87, LongDouble::X87Complex, LongDouble::Binary, LongDouble::BinaryComplex];
 
     /// Returns the size in bytes: 16, or 32 for complex numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::LongDouble;
+    ///
+    /// assert_eq!(LongDouble::X87.size(), 16);
+    /// assert_eq!(LongDouble::X87Complex.size(), 32);
+    /// ```
     pub fn size(self) -> usize {
         match self {
             LongDouble::X87 | LongDouble::Binary => 16,

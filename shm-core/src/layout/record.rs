@@ -66,12 +66,28 @@ pub struct Field {
 
 impl Field {
     /// Makes a field that holds one `element`, `offset` bytes from the start of the record.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Field};
+    ///
+    /// let field = Field::new("id", 16, ElementType::U64);
+    /// assert_eq!((field.offset(), field.size_bytes()), (16, 8));
+    /// ```
     pub fn new(name: impl Into<Box<str>>, offset: usize, element: ElementType) -> Self {
         let size_bytes = element.item_size();
         Field { name: name.into(), title: None, offset, element, shape: Box::default(), size_bytes }
     }
 
     /// Gives the field a second name (a title in NumPy's words).
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Field};
+    ///
+    /// let field = Field::new("x", 0, ElementType::F64).with_title("in metres");
+    /// assert_eq!(field.title(), Some("in metres"));
+    /// ```
     #[must_use]
     pub fn with_title(self, title: impl Into<Box<str>>) -> Self {
         Field { title: Some(title.into()), ..self }
@@ -81,6 +97,16 @@ impl Field {
     ///
     /// # Errors
     /// [`LayoutError::TooManyDimensions`] above 64, [`LayoutError::TooLarge`] when the sub-array overflows.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Field};
+    ///
+    /// let matrix = Field::new("matrix", 0, ElementType::F32).with_shape(&[3, 3])?;
+    /// assert_eq!(matrix.size_bytes(), 36);
+    /// assert!(Field::new("huge", 0, ElementType::F32).with_shape(&[usize::MAX]).is_err());
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn with_shape(self, shape: &[usize]) -> Result<Self, LayoutError> {
         if shape.len() > MAX_DIMENSIONS {
             return Err(LayoutError::TooManyDimensions { found: shape.len() });
@@ -90,31 +116,82 @@ impl Field {
     }
 
     /// Returns the name; it may be empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Field};
+    ///
+    /// assert_eq!(Field::new("x", 0, ElementType::F64).name(), "x");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Returns the title, if there is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Field};
+    ///
+    /// assert_eq!(Field::new("x", 0, ElementType::F64).title(), None);
+    /// ```
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
 
     /// Returns the distance from the start of the record, in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// let record = Record::parse(b"{16a;2:id@0=<u8;3:rgb@8=(3)<u1}")?;
+    /// assert_eq!(record.fields()[1].offset(), 8);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Returns what the field, or each item of its sub-array, is.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ElementType, Record};
+    ///
+    /// let record = Record::parse(b"{16a;2:id@0=<u8;3:rgb@8=(3)<u1}")?;
+    /// assert_eq!(record.fields()[1].element(), &ElementType::U8);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn element(&self) -> &ElementType {
         &self.element
     }
 
     /// Returns the shape of the sub-array, in C order; empty for a single element.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// let record = Record::parse(b"{16a;2:id@0=<u8;3:rgb@8=(3)<u1}")?;
+    /// assert!(record.fields()[0].shape().is_empty());
+    /// assert_eq!(record.fields()[1].shape(), [3]);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// Returns the length of the whole field in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// let record = Record::parse(b"{16a;2:id@0=<u8;3:rgb@8=(3)<u1}")?;
+    /// assert_eq!(record.fields()[1].size_bytes(), 3);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
     }
@@ -206,21 +283,58 @@ impl Record {
     }
 
     /// Returns the size of the record in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// let record = Record::parse(b"{16a;2:id@0=<u8;3:rgb@8=(3)<u1}")?;
+    /// assert_eq!(record.size(), 16); // 5 bytes at the end are a gap
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn size(&self) -> usize {
         self.size
     }
 
     /// Returns whether the record is marked as laid out by C's rules.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// assert!(Record::parse(b"{8a;1:x@0=<f8}")?.is_aligned());
+    /// assert!(!Record::parse(b"{8;1:x@0=<f8}")?.is_aligned());
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn is_aligned(&self) -> bool {
         self.aligned
     }
 
     /// Returns the alignment in bytes: the largest of the fields when the record is marked as aligned, otherwise 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// assert_eq!(Record::parse(b"{8a;1:x@0=<f8}")?.alignment(), 8);
+    /// assert_eq!(Record::parse(b"{8;1:x@0=<f8}")?.alignment(), 1);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn alignment(&self) -> usize {
         self.alignment
     }
 
     /// Returns the fields in the order in which they are listed, which need not be that of their offsets.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::Record;
+    ///
+    /// let record = Record::parse(b"{8;1:b@4=<f4;1:a@0=<f4}")?;
+    /// let names: Vec<_> = record.fields().iter().map(|field| field.name()).collect();
+    /// assert_eq!(names, ["b", "a"]);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }

@@ -233,37 +233,102 @@ impl ArrayLayout {
     }
 
     /// Returns what each element is.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[3, 5])?;
+    /// assert_eq!(layout.element(), &ElementType::F64);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn element(&self) -> &ElementType {
         &self.element
     }
 
     /// Returns the extent of each dimension.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[3, 5])?;
+    /// assert_eq!(layout.shape(), [3, 5]);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn shape(&self) -> &[usize] {
         self.dims.extents()
     }
 
     /// Returns the distance in bytes from one element to the next along each dimension; of any sign, and without meaning where
     /// the extent is 0 or 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[3, 5])?;
+    /// assert_eq!(layout.strides_bytes(), [40, 8]);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn strides_bytes(&self) -> &[isize] {
         self.dims.strides()
     }
 
     /// Returns the offset in bytes of the element with all indices 0; without meaning in an array without elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// // From back to front: the first element is the last one in memory.
+    /// let reversed = ArrayLayout::strided_from(ElementType::F64, &[4], &[-8], 24)?;
+    /// assert_eq!(reversed.origin(), 24);
+    /// assert_eq!(reversed.offset_of(&[3]), Some(0));
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn origin(&self) -> usize {
         self.origin
     }
 
     /// Returns the number of dimensions, 0 to 64.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[3, 5])?;
+    /// assert_eq!(layout.ndim(), 2);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn ndim(&self) -> usize {
         self.shape().len()
     }
 
     /// Returns the number of elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// let layout = ArrayLayout::c_order(ElementType::F64, &[3, 5])?;
+    /// assert_eq!(layout.len(), 15);
+    /// assert_eq!(ArrayLayout::c_order(ElementType::F64, &[])?.len(), 1);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Returns whether there are no elements, because an extent is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// assert!(ArrayLayout::c_order(ElementType::F64, &[0, 5])?.is_empty());
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -298,6 +363,16 @@ impl ArrayLayout {
     }
 
     /// Returns whether the elements lie in Fortran order without gaps; true for an array without elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// assert!(ArrayLayout::f_order(ElementType::I16, &[2, 3])?.is_f_contiguous());
+    /// assert!(!ArrayLayout::c_order(ElementType::I16, &[2, 3])?.is_f_contiguous());
+    /// assert!(ArrayLayout::c_order(ElementType::I16, &[6])?.is_f_contiguous());
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn is_f_contiguous(&self) -> bool {
         self.is_empty() || contiguous(self.dims.iter(), self.element.item_size())
     }
@@ -342,6 +417,15 @@ impl ArrayLayout {
     }
 
     /// Returns the stride of the first dimension in bytes: one row of a C-order array; `None` without dimensions.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{ArrayLayout, ElementType};
+    ///
+    /// assert_eq!(ArrayLayout::c_order(ElementType::F64, &[3, 5])?.row_stride(), Some(40));
+    /// assert_eq!(ArrayLayout::c_order(ElementType::F64, &[])?.row_stride(), None);
+    /// # Ok::<(), shm_core::layout::LayoutError>(())
+    /// ```
     pub fn row_stride(&self) -> Option<isize> {
         self.strides_bytes().first().copied()
     }

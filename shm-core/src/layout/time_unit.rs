@@ -65,21 +65,53 @@ const BASES: [(TimeBase, &str); 14] = [
 
 impl TimeBase {
     /// Returns the symbol that NumPy uses, or `generic`.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::TimeBase;
+    ///
+    /// assert_eq!(TimeBase::Nanosecond.symbol(), "ns");
+    /// assert_eq!(TimeBase::Generic.symbol(), "generic");
+    /// ```
     pub fn symbol(self) -> &'static str {
         BASES[self as usize].1
     }
 
     /// Finds the unit with this symbol.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::TimeBase;
+    ///
+    /// assert_eq!(TimeBase::from_symbol("M"), Some(TimeBase::Month));
+    /// assert_eq!(TimeBase::from_symbol("m"), Some(TimeBase::Minute));
+    /// assert_eq!(TimeBase::from_symbol("min"), None);
+    /// ```
     pub fn from_symbol(symbol: &str) -> Option<Self> {
         BASES.iter().find(|(_, name)| *name == symbol).map(|(base, _)| *base)
     }
 
     /// Returns the unit's number in the format, 0 to 13.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::TimeBase;
+    ///
+    /// assert_eq!(TimeBase::Day.number(), 4);
+    /// ```
     pub fn number(self) -> u32 {
         self as u32
     }
 
     /// Finds the unit with this number.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::TimeBase;
+    ///
+    /// assert_eq!(TimeBase::from_number(4), Some(TimeBase::Day));
+    /// assert_eq!(TimeBase::from_number(14), None);
+    /// ```
     pub fn from_number(number: u32) -> Option<Self> {
         BASES.get(number as usize).map(|(base, _)| *base)
     }
@@ -104,6 +136,15 @@ pub struct TimeUnit {
 
 impl TimeUnit {
     /// Makes a step of `multiplier` units; `None` for 0, and for generic time with a multiplier other than 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{TimeBase, TimeUnit};
+    ///
+    /// assert_eq!(TimeUnit::new(25, TimeBase::Second).unwrap().to_string(), "25s");
+    /// assert_eq!(TimeUnit::new(0, TimeBase::Second), None);
+    /// assert_eq!(TimeUnit::new(25, TimeBase::Generic), None);
+    /// ```
     pub const fn new(multiplier: u32, base: TimeBase) -> Option<Self> {
         match NonZeroU32::new(multiplier) {
             None => None,
@@ -113,16 +154,38 @@ impl TimeUnit {
     }
 
     /// Makes a step of one unit.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{TimeBase, TimeUnit};
+    ///
+    /// assert_eq!(Some(TimeUnit::of(TimeBase::Day)), TimeUnit::new(1, TimeBase::Day));
+    /// ```
     pub const fn of(base: TimeBase) -> Self {
         TimeUnit { multiplier: NonZeroU32::MIN, base }
     }
 
     /// Returns how many units one step is; at least 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{TimeBase, TimeUnit};
+    ///
+    /// assert_eq!(TimeUnit::new(25, TimeBase::Second).unwrap().multiplier(), 25);
+    /// assert_eq!(TimeUnit::of(TimeBase::Second).multiplier(), 1);
+    /// ```
     pub const fn multiplier(self) -> u32 {
         self.multiplier.get()
     }
 
     /// Returns the unit.
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_core::layout::{TimeBase, TimeUnit};
+    ///
+    /// assert_eq!(TimeUnit::new(25, TimeBase::Second).unwrap().base(), TimeBase::Second);
+    /// ```
     pub const fn base(self) -> TimeBase {
         self.base
     }
