@@ -52,6 +52,14 @@ impl MapReduce {
     ///
     /// That is `OMP_NUM_THREADS`, else `PBS_NUM_PPN`, else `SLURM_CPUS_PER_TASK`, else the processors that this process may run on, limited by
     /// the quota of its control group.
+    ///
+    /// ```
+    /// let pool = shm_pool::MapReduce::new();
+    /// # let pool = pool.threads_ok();
+    /// let doubled = pool.map(1..=3, |_worker, i| 2 * i)?;
+    /// assert_eq!(doubled, [2, 4, 6]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
     pub fn new() -> MapReduce {
         MapReduce { workers: None, default_workers: OnceLock::new(), warning: Warning::Once, progress: None }
     }
@@ -106,6 +114,17 @@ impl<P> MapReduce<P> {
     }
 
     /// Says that a master with several threads is known to be fine: its other threads hold no lock that the function needs.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let (tell, wait) = std::sync::mpsc::channel::<()>();
+    /// let other = std::thread::spawn(move || wait.recv()); // locks nothing that the workers need
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// assert_eq!(pool.map(0..3, |_, i| i)?, [0, 1, 2]); // no warning
+    /// # drop(tell);
+    /// # other.join().unwrap().unwrap_err();
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
     #[must_use]
     pub fn threads_ok(mut self) -> MapReduce<P> {
         self.warning = Warning::Never;

@@ -21,6 +21,20 @@ use crate::worker::Worker;
 /// It stays in the thread that forked the workers, whose end is theirs too. Dropping it ends them and returns when they are gone. After
 /// an error they are gone, and the crew can only be dropped. In a forked copy of this process a crew does nothing.
 ///
+/// ```
+/// # use shm_core::{Anonymous, SharedArray};
+/// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+/// # let mut alone = array.exclusive()?;
+/// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+/// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter_mut().for_each(|x| *x += 1))?;
+/// for _step in 0..3 {
+///     crew.run()?;
+/// }
+/// assert_eq!(crew.view().to_vec(), [3, 3, 3, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It cannot leave its thread:
 /// ```compile_fail,E0277
 /// # use shm_core::{Anonymous, SharedArray};
 /// # let mut array = SharedArray::<u8, _>::zeros(Anonymous, 10).unwrap();
@@ -80,6 +94,20 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     ///
     /// # Panics
     /// If `progress` does; the workers are ended when the crew is dropped.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| {
+    ///     chunk.iter_mut().for_each(|x| *x += 1);
+    ///     chunk.iter().sum::<u64>()
+    /// })?;
+    /// assert_eq!(crew.run()?, [2, 2]);
+    /// assert_eq!(crew.run()?, [4, 4]); // by the same processes
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(&mut self) -> Result<Vec<R>, MapError<R>> {
         let chunks = cut(self.array, self.chunk_len)?;
         let count = chunks.count();
@@ -98,16 +126,48 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     }
 
     /// Returns how many workers there are.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(8).threads_ok();
+    /// let crew = pool.crew(&mut alone, 2, |_, _, _: &mut [u64]| ())?;
+    /// assert_eq!(crew.workers(), 2); // of the 8 in the pool: there are no more chunks
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.team.as_ref().map_or(0, Team::workers)
     }
 
     /// Returns a view of the array, between runs.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter_mut().for_each(|x| *x += 1))?;
+    /// crew.run()?;
+    /// assert_eq!(crew.view().sum(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn view(&self) -> ArrayView<'_, T, D> {
         self.array.view()
     }
 
     /// Returns a mutable view of the array, between runs: the workers see in the next run what was written.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter().sum::<u64>())?;
+    /// crew.view_mut().fill(10);
+    /// assert_eq!(crew.run()?, [20, 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
         self.array.view_mut()
     }

@@ -41,6 +41,14 @@ pub enum ErrorKind {
 }
 
 /// How a worker process ended.
+///
+/// ```
+/// use shm_pool::{Exit, MapReduce};
+/// let pool = MapReduce::new().workers(1).threads_ok();
+/// let error = pool.map(0..1, |_, _| -> () { std::process::exit(7) }).unwrap_err();
+/// assert_eq!(error.exit(), Some(Exit::Code(7)));
+/// assert_eq!(Exit::Signal(9).to_string(), "was killed by signal 9 (SIGKILL)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Exit {
@@ -176,41 +184,98 @@ impl Error {
     }
 
     /// Returns the kind of the error.
+    ///
+    /// ```
+    /// use shm_pool::{ErrorKind, MapReduce};
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Panicked);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Returns the number of the worker concerned, counted from 0.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// assert_eq!(error.rank(), Some(0)); // there is no other
+    /// ```
     pub fn rank(&self) -> Option<usize> {
         self.0.rank
     }
 
     /// Returns the process id that the worker had.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// let pid = error.pid().unwrap(); // to look for in the system's log
+    /// assert_ne!(pid, std::process::id());
+    /// ```
     pub fn pid(&self) -> Option<u32> {
         self.0.pid
     }
 
     /// Returns the index of the item that the worker was at; for chunks the number of the chunk.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// assert_eq!(error.item(), Some(1));
+    /// ```
     pub fn item(&self) -> Option<usize> {
         self.0.item
     }
 
     /// Returns how the worker ended, for [`ErrorKind::Died`].
+    ///
+    /// ```
+    /// use shm_pool::{Exit, MapReduce};
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map(0..1, |_, _| -> () { std::process::exit(7) }).unwrap_err();
+    /// assert_eq!(error.exit(), Some(Exit::Code(7)));
+    /// ```
     pub fn exit(&self) -> Option<Exit> {
         self.0.exit
     }
 
     /// Returns the message of the panic, for [`ErrorKind::Panicked`].
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, -1], |_, n| assert!(n > 0, "{n} is too small")).unwrap_err();
+    /// assert_eq!(error.panic_message(), Some("-1 is too small"));
+    /// ```
     pub fn panic_message(&self) -> Option<&str> {
         self.0.panic.as_ref().map(|panic| panic.message.as_str())
     }
 
     /// Returns where the panic happened, as `file:line:column`.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, -1], |_, n| assert!(n > 0, "{n} is too small")).unwrap_err();
+    /// assert!(error.panic_location().unwrap().starts_with(file!()));
+    /// ```
     pub fn panic_location(&self) -> Option<&str> {
         self.0.panic.as_ref().map(|panic| panic.location.as_str()).filter(|text| !text.is_empty())
     }
 
     /// Returns the backtrace of the panic; there is one if `RUST_BACKTRACE` (or `RUST_LIB_BACKTRACE`) asks for it. A long one is cut.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, -1], |_, n| assert!(n > 0, "{n} is too small")).unwrap_err();
+    /// println!("{}", error.backtrace().unwrap_or("try again with RUST_BACKTRACE=1"));
+    /// ```
     pub fn backtrace(&self) -> Option<&str> {
         self.0.panic.as_ref().map(|panic| panic.backtrace.as_str()).filter(|text| !text.is_empty())
     }
@@ -218,6 +283,14 @@ impl Error {
     /// Returns the items that the worker had taken and whose results are lost, ascending.
     ///
     /// Items that no worker had begun are not among them; [`MapError::finished`] tells what there is.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// let lost: Vec<usize> = error.unfinished().iter().cloned().flatten().collect();
+    /// assert!(lost.contains(&1) && !lost.contains(&0));
+    /// ```
     pub fn unfinished(&self) -> &[Range<usize>] {
         &self.0.unfinished
     }
@@ -296,11 +369,26 @@ impl<R> MapError<R> {
     }
 
     /// Returns the finished results with the indices of their items, ascending.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let error = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// assert_eq!(error.finished(), [(0, 2)]);
+    /// ```
     pub fn finished(&self) -> &[(usize, R)] {
         &self.finished
     }
 
     /// Splits it into the error and the finished results.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let failed = pool.map([3, 0, 2], |_, n| 6 / n).unwrap_err();
+    /// let (error, finished) = failed.into_parts();
+    /// assert_eq!((error.item(), finished), (Some(1), vec![(0, 2)]));
+    /// ```
     pub fn into_parts(self) -> (Error, Vec<(usize, R)>) {
         (self.error, self.finished)
     }

@@ -49,11 +49,26 @@ impl<'a> Worker<'a> {
     }
 
     /// Returns the number of this worker: from 0 to [`workers`](Worker::workers) - 1; 0 in the master, when there are no workers.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// let ranks = pool.map(0..10, |worker, _| worker.rank())?;
+    /// assert!(ranks.iter().all(|rank| *rank < 2));
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
     pub fn rank(&self) -> usize {
         self.rank
     }
 
     /// Returns how many workers were forked; at most one for each item, and 0 when the function runs in the master.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(8).threads_ok();
+    /// assert_eq!(pool.map(0..3, |worker, _| worker.workers())?, [3, 3, 3]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.workers
     }

@@ -29,6 +29,19 @@ struct Repr {
 }
 
 /// The kinds of [`Error`]; more may come.
+///
+/// ```
+/// use shm_sync::{ErrorKind, Mutex};
+///
+/// let mutex = Mutex::anonymous(7u32)?;
+/// drop(mutex.repair()?); // given up
+/// match mutex.lock() {
+///     Err(error) if error.kind() == ErrorKind::Poisoned => *mutex.repair()?.recover() = 0,
+///     other => drop(other?),
+/// }
+/// assert_eq!(*mutex.lock()?, 0);
+/// # Ok::<(), shm_sync::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -140,6 +153,11 @@ impl Error {
     }
 
     /// The name of the object, if it has one.
+    ///
+    /// ```
+    /// let error = shm_sync::Mutex::<u64>::attach("shm://doc-no-such-mutex").unwrap_err();
+    /// assert_eq!(error.name(), Some("shm://doc-no-such-mutex"));
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }

@@ -46,7 +46,17 @@ impl<T: Pod + Send> Mutex<T> {
     /// [`ErrorKind::InUse`] if there is one already; otherwise as [`attach_in`](Self::attach_in).
     ///
     /// # Examples
-    /// See [`plan`](Self::plan).
+    /// ```
+    /// # use shm_core::{Contents, SegmentOptions};
+    /// # use shm_sync::{ErrorKind, Mutex};
+    /// # let contents = Mutex::<u64>::plan(Contents::new(), "turn")?;
+    /// # let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// let turn = Mutex::<u64>::new_in(&segment, "turn")?;
+    /// assert_eq!(*turn.lock()?, 0);
+    /// let second = Mutex::<u64>::new_in(&segment, "turn").unwrap_err();
+    /// assert_eq!(second.kind(), ErrorKind::InUse);
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
     pub fn new_in(segment: &Segment, entry: &str) -> Result<Self, Error> {
         Self::new_at(Placement::in_segment(segment, entry, CODE, Self::SIZE, CREATE)?, CREATE)
     }
@@ -106,7 +116,16 @@ impl<T: Pod + Send> Mutex<T> {
     /// [`ErrorKind::Segment`] if there is no such segment, or it cannot be attached; otherwise as [`attach_in`](Self::attach_in).
     ///
     /// # Examples
-    /// See [`create`](Self::create).
+    /// ```
+    /// # use shm_sync::Mutex;
+    /// # let name = format!("shm://doc-mutex-attach-{}", std::process::id());
+    /// # let name = name.as_str();
+    /// # let _counter = Mutex::<u64>::create(name)?; // by another process
+    /// let counter = Mutex::<u64>::attach(name)?;
+    /// *counter.lock()? += 1;
+    /// # shm_core::delete(name)?;
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
     pub fn attach(name: impl AsSegmentName) -> Result<Self, Error> {
         let segment = Segment::attach(name).map_err(|error| below(ATTACH, error))?;
         Self::attach_in(&segment, "")

@@ -16,6 +16,15 @@ use std::process;
 const PANIC_CODE: i32 = 101;
 
 /// How a child ended.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Status, fork_child};
+///
+/// let status = fork_child(|| 3).wait();
+/// assert_eq!(status, Status::Exited(3));
+/// assert_eq!(status.to_string(), "exited with code 3");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It ended by itself, with this exit code (0 to 255; 101 after a panic).
@@ -37,6 +46,16 @@ impl fmt::Display for Status {
 ///
 /// Dropping it kills the child with SIGKILL and reaps it, so that a failing test leaves no process behind. A copy
 /// that a further fork inherits does nothing: only the process that started the child may wait for it.
+///
+/// # Examples
+/// ```
+/// let child = shm_testkit::fork_child(|| loop { std::thread::park() });
+/// let process = format!("/proc/{}", child.pid());
+/// assert!(std::fs::exists(&process)?);
+/// drop(child);
+/// assert!(!std::fs::exists(&process)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Child {
     pid: i32,

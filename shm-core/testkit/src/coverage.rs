@@ -3,6 +3,19 @@
 use std::fmt;
 
 /// A moment in the victim's operation, the last one that a killed victim reaches.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Coverage, Event, KillTest, kill_zone};
+///
+/// let mut events = Vec::new();
+/// let report = KillTest::new("look")
+///     .prepare(|| ())
+///     .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+///     .check(|_, point| events.push(point.event))
+///     .run(Coverage::All);
+/// assert!(report.skipped_reason.is_some() || matches!(events[0], Event::BeforeCall { ordinal: 1, .. }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -46,6 +59,17 @@ impl fmt::Display for Event {
 }
 
 /// Where a victim was killed, for the check.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Coverage, KillTest, kill_zone};
+///
+/// KillTest::new("look")
+///     .prepare(|| ())
+///     .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+///     .check(|_, point| assert!(point.number <= point.of, "at {point}"))
+///     .run(Coverage::All);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KillPoint {
@@ -64,6 +88,18 @@ impl fmt::Display for KillPoint {
 }
 
 /// How many of an operation's kill points are tried.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Coverage, KillTest, kill_zone};
+///
+/// let report = KillTest::new("look")
+///     .prepare(|| ())
+///     .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+///     .check(|_, _| ())
+///     .run(Coverage::Sample(2)); // before the first system call and after the last
+/// assert!(report.kills <= 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coverage {
@@ -110,6 +146,19 @@ impl Coverage {
 }
 
 /// What a kill test did.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Coverage, KillTest, kill_zone};
+///
+/// let report = KillTest::new("look")
+///     .prepare(|| ())
+///     .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+///     .check(|_, _| ())
+///     .run(Coverage::All);
+/// assert_eq!(report.points, 2 * report.calls + report.stores);
+/// assert!(report.to_string().starts_with("kill test look"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {

@@ -82,7 +82,13 @@ impl KillTest {
     /// Begins a kill test; `name` appears in its messages.
     ///
     /// # Examples
-    /// See [`KillTest`].
+    /// ```
+    /// use shm_testkit::{Coverage, KillTest, kill_zone};
+    ///
+    /// let test = KillTest::new("look");
+    /// # let test = test.prepare(|| ()).victim(|_| kill_zone(|| _ = std::fs::metadata("/"))).check(|_, _| ());
+    /// assert_eq!(test.run(Coverage::All).name, "look");
+    /// ```
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), prepare: (), victim: (), check: () }
     }
@@ -90,7 +96,16 @@ impl KillTest {
     /// Sets what makes a fresh fixture in the test's process, before each victim is forked.
     ///
     /// # Examples
-    /// See [`KillTest`].
+    /// ```
+    /// # use shm_testkit::{Coverage, KillTest, kill_zone};
+    /// let mut made = 0;
+    /// let report = KillTest::new("look")
+    ///     .prepare(|| made += 1) // one more for the victim that is not killed
+    ///     # .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+    ///     # .check(|_, _| ())
+    ///     .run(Coverage::All);
+    /// assert!(report.skipped_reason.is_some() || made > report.kills);
+    /// ```
     pub fn prepare<S, P: FnMut() -> S>(self, prepare: P) -> KillTest<P> {
         KillTest { name: self.name, prepare, victim: (), check: () }
     }
@@ -100,7 +115,20 @@ impl<P> KillTest<P> {
     /// Sets what runs in the forked child; it contains the [`kill_zone`](crate::kill_zone()).
     ///
     /// # Examples
-    /// See [`KillTest`].
+    /// ```
+    /// # use shm_testkit::{Coverage, KillTest, announce, kill_zone};
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let report = KillTest::new("one store")
+    ///     .prepare(|| AtomicU32::new(0))
+    ///     .victim(|word| {
+    ///         announce(word.as_ptr(), 4);
+    ///         kill_zone(|| word.store(1, Ordering::Release));
+    ///     })
+    ///     # .check(|_, _| ())
+    ///     .run(Coverage::All);
+    /// assert!(report.skipped_reason.is_some() || report.stores == 1);
+    /// ```
     pub fn victim<S, V>(self, victim: V) -> KillTest<P, V>
     where
         P: FnMut() -> S,
@@ -114,7 +142,21 @@ impl<P, V> KillTest<P, V> {
     /// Sets what the survivors do after each kill; it runs in the test's process and panics when something is wrong.
     ///
     /// # Examples
-    /// See [`KillTest`].
+    /// ```
+    /// # use shm_testkit::{Cleanup, Coverage, KillTest, kill_zone, unique_name};
+    /// # use std::fs;
+    /// KillTest::new("remove")
+    ///     .prepare(|| {
+    ///         let name = unique_name("removed");
+    ///         fs::write(format!("/dev/shm/{name}"), "all of it").unwrap();
+    ///         (Cleanup::of([&name]), format!("/dev/shm/{name}"))
+    ///     })
+    ///     .victim(|(_, path)| kill_zone(|| fs::remove_file(path).unwrap()))
+    ///     .check(|(_cleanup, path), _point| {
+    ///         assert!(fs::read(path).map_or(true, |text| text == b"all of it")); // there or gone, never cut
+    ///     })
+    ///     .run(Coverage::All);
+    /// ```
     pub fn check<S, C>(self, check: C) -> KillTest<P, V, C>
     where
         P: FnMut() -> S,
@@ -137,7 +179,15 @@ impl<P, V, C> KillTest<P, V, C> {
     /// victim reached its point; when announced memory is not readable.
     ///
     /// # Examples
-    /// See [`KillTest`].
+    /// ```
+    /// # use shm_testkit::{Coverage, KillTest, kill_zone};
+    /// let report = KillTest::new("look")
+    ///     # .prepare(|| ())
+    ///     # .victim(|_| kill_zone(|| _ = std::fs::metadata("/")))
+    ///     # .check(|_, _| ())
+    ///     .run(Coverage::from_env());
+    /// assert!(report.skipped_reason.is_some() || report.kills > 0, "{report}");
+    /// ```
     pub fn run<S>(mut self, coverage: Coverage) -> Report
     where
         P: FnMut() -> S,
