@@ -590,7 +590,7 @@ fn names_of_all_kinds_work() {
         delete(&name).unwrap();
     }
     let deep = format!("file:///{}/x", "d/".repeat(3000));
-    refused(Segment::attach(&deep), ErrorKind::System, &["too long"]);
+    refused(Segment::attach(&deep), ErrorKind::InvalidName, &["4095 bytes"]);
     assert!(list_in(folder.path()).unwrap().is_empty());
 }
 
