@@ -13,6 +13,8 @@ pub(crate) const SHM_DIR: &str = "/dev/shm";
 const NAME_MAX: usize = 255;
 /// Bytes that a path may have (Linux, without the zero byte at its end).
 const PATH_MAX: usize = 4095;
+/// Characters of a bad path that a message shows.
+const SHOWN: usize = 300;
 
 /// The name of a segment: in shared memory (`shm://name`) or a file on disk (`file://path`).
 ///
@@ -90,8 +92,13 @@ impl SegmentName {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
         let invalid = |reason: &str| {
-            Err(Error::new(ErrorKind::InvalidName, "use", format_args!("the path {path:?}"), reason)
-                .remedy("a file:// name is a path that ends in a file name"))
+            let shown = path.to_string_lossy();
+            let shown = match shown.char_indices().nth(SHOWN) {
+                None => format!("the path {shown:?}"),
+                Some((cut, _)) => format!("the path {:?}…", &shown[..cut]),
+            };
+            Err(Error::new(ErrorKind::InvalidName, "use", shown, reason)
+                .remedy("a file:// name is a path that ends in a file name, and as long as Linux allows"))
         };
         if bytes.is_empty() {
             return invalid("it is empty");

@@ -385,24 +385,28 @@ fn bytes_that_change_underfoot() {
             let garbage = [0xA5; 200];
             while !done.load(Ordering::Relaxed) {
                 for bytes in [&a, &b] {
-                    file.write_all_at(&bytes.0[..bytes.meta_len()], 0).unwrap();
+                    // In pieces, of which one has the element and the next one the shape.
+                    for (piece, at) in bytes.0[..bytes.meta_len()].chunks(40).zip((0..).step_by(40)) {
+                        file.write_all_at(piece, at).unwrap();
+                    }
                     std::thread::yield_now();
                 }
                 // Not into the magic and what follows it, nor the lifetime.
                 file.write_all_at(&garbage, 40 + numbers.below(200)).unwrap();
             }
         });
-        let look = || -> Result<Vec<usize>> {
+        let look = || -> Result<(String, Vec<usize>)> {
             let array = AnyArray::attach(&target.segment)?;
             use_all(array.segment(), a.0.len());
-            Ok(array.layout().shape().to_vec())
+            Ok((array.layout().element().to_string(), array.layout().shape().to_vec()))
         };
         let mut round = 0;
         while round < rounds(2_000, 100_000) || seen.contains(&0) {
             round += 1;
-            match look().map_err(|error| error.kind()).as_deref() {
-                Ok([8, 2]) => seen[0] += 1,
-                Ok([64, 2]) => seen[1] += 1,
+            let found = look().map_err(|error| error.kind());
+            match found.as_ref().map(|(element, shape)| (element.as_str(), shape.as_slice())) {
+                Ok(("f64", [8, 2])) => seen[0] += 1,
+                Ok(("u8", [64, 2])) => seen[1] += 1,
                 Err(ErrorKind::Corrupted) => seen[2] += 1,
                 other => {
                     done.store(true, Ordering::Relaxed);

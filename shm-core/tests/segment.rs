@@ -590,7 +590,8 @@ fn names_of_all_kinds_work() {
         delete(&name).unwrap();
     }
     let deep = format!("file:///{}/x", "d/".repeat(3000));
-    refused(Segment::attach(&deep), ErrorKind::InvalidName, &["4095 bytes"]);
+    let error = refused(Segment::attach(&deep), ErrorKind::InvalidName, &["more than 4095 bytes", "…"]);
+    assert!(error.to_string().len() < 1000);
     assert!(list_in(folder.path()).unwrap().is_empty());
 }
 
