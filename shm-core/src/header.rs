@@ -43,6 +43,9 @@ pub enum Lifetime {
     Persistent,
     /// Dies with its last attachment, at that instant, also when that is a SIGKILL: from then on nobody can attach. Name and pages are
     /// freed at once when the last attachment is dropped, and by the next operation on the name or [`reap`](crate::reap) after a kill.
+    ///
+    /// A copy of the file (`cp`) has no attachment and so is dead from the start: looking at it removes it. The same holds for
+    /// [`Scoped`](Lifetime::Scoped); keep copies of persistent segments.
     LastDetach,
     /// Belongs to the handle that created it: dies when that handle and its clones are dropped or its process dies. Attachments
     /// that exist then live on. A forked child that inherited the handle shares the ownership: if its parent is killed, the segment

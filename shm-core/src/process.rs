@@ -76,7 +76,8 @@ impl Identity {
         let pid = std::process::id();
         let identity = Identity {
             pid,
-            start_time: start_time(pid).unwrap_or(0),
+            // Not by number: a /proc mounted in another pid namespace has somebody else there.
+            start_time: start_time("self").unwrap_or(0),
             boot_id: boot_id().unwrap_or_default(),
             pid_namespace: own_pid_namespace().unwrap_or(0),
         };
@@ -112,7 +113,7 @@ impl Identity {
             Err(_) => return Liveness::Unknown,
         };
         // The pidfd pins the process, so the start time read now belongs to it or to nobody.
-        match start_time(self.pid) {
+        match start_time(&self.pid.to_string()) {
             Some(start) if start != self.start_time => Liveness::Dead,
             Some(_) => {
                 let mut poll = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
@@ -128,8 +129,9 @@ impl Identity {
     }
 }
 
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+/// Asks `/proc` for the start time of a process, named by its id or "self".
+fn start_time(process: &str) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
     parse_start_time(&stat)
 }
 
@@ -226,7 +228,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let me = Identity::current();
         let pid = child.id();
-        let identity = Identity { pid, start_time: start_time(pid).unwrap(), ..me };
+        let identity = Identity { pid, start_time: start_time(&pid.to_string()).unwrap(), ..me };
         assert_eq!(identity.liveness(), Liveness::Alive);
         child.kill().unwrap();
         child.wait().unwrap();
