@@ -38,6 +38,8 @@ struct Planned {
     kind: EntryKind,
     len: u64,
     align: u64,
+    /// What its first bytes are in a new segment; the others are zero.
+    initial: Vec<u8>,
 }
 
 /// What one entry of a segment is.
@@ -291,8 +293,48 @@ impl Contents {
         if !align.is_power_of_two() || align > 1 << 40 {
             return refuse(format!("its alignment of {align} is no power of two up to 2^40"));
         }
-        self.planned.push(Planned { name: name.to_owned(), kind, len, align });
+        self.planned.push(Planned { name: name.to_owned(), kind, len, align, initial: Vec::new() });
         Ok(self)
+    }
+
+    /// Says what the first bytes of the entry that was added last are in a new segment. The others are zero.
+    ///
+    /// The segment is published with them: nobody ever sees the entry without.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if there is no entry yet, or it has fewer bytes.
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, SegmentOptions};
+    /// let contents = Contents::new().bytes("motto", 16, 1)?.starting_with(b"festina lente")?;
+    /// let segment = SegmentOptions::new().create_anonymous(&contents)?;
+    /// let start = segment.as_ptr().wrapping_add(segment.entry("motto")?.offset());
+    /// // SAFETY: the byte lies in the segment, and nobody else has it.
+    /// assert_eq!(unsafe { start.read() }, b'f');
+    /// let long = Contents::new().bytes("motto", 4, 1)?.starting_with(b"festina");
+    /// assert_eq!(long.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn starting_with(mut self, bytes: &[u8]) -> Result<Contents> {
+        let refuse = |entry: &str, reason: String| {
+            let shown = entry.escape_debug();
+            Err(Error::new(ErrorKind::InvalidArgument, "plan", format_args!("the entry \"{shown}\""), reason))
+        };
+        match self.planned.last_mut() {
+            None => refuse("", "no entry has been added whose bytes these could be".into()),
+            Some(entry) if entry.len < bytes.len() as u64 => {
+                refuse(&entry.name, format!("it has {} bytes, and {} were given", entry.len, bytes.len()))
+            }
+            Some(entry) => {
+                entry.initial = bytes.to_vec();
+                Ok(self)
+            }
+        }
+    }
+
+    /// The entries whose first bytes were given: number and bytes.
+    pub(crate) fn initial(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.planned.iter().map(|entry| &entry.initial[..]).enumerate().filter(|(_, bytes)| !bytes.is_empty())
     }
 
     /// Lays everything out: returns the header's numbers and the bytes of header, table, descriptors and names.

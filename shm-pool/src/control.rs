@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use shm_core::{Arena, Contents, Segment, SegmentKind, SegmentOptions};
-use shm_sync::{LockError, Mutex, MutexGuard};
+use shm_sync::{LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
 
@@ -153,7 +153,7 @@ impl Control {
         let below = |e: shm_core::Error| segment_error(&e).caused_by(e);
         let len = size_of::<Header>() + workers * size_of::<Slot>() + batches * size_of::<AtomicU64>();
         let contents = Contents::new().kind(SegmentKind::Pool).bytes("control", len, 128).map_err(below)?;
-        let contents = Mutex::<u32>::plan(contents, "critical").map_err(lock_error)?;
+        let contents = Mutex::plan(contents, "critical", 0u32).map_err(lock_error)?;
         let contents = contents.arena("results", Arena::MIN_LEN).map_err(below)?;
         let create = |reserve: usize| {
             SegmentOptions::new().sparse(true).reserve_max(len + reserve).create_anonymous(&contents)
@@ -167,7 +167,7 @@ impl Control {
         }
         let segment = segment.map_err(below)?;
         let arena = Arena::create_in(&segment, "results").map_err(below)?;
-        let critical = Mutex::new_in(&segment, "critical").map_err(lock_error)?;
+        let critical = Mutex::attach_in(&segment, "critical").map_err(lock_error)?;
         let offset = segment.entry("control").map_err(below)?.offset();
         // No dereference: the entry lies inside the mapping.
         let base =

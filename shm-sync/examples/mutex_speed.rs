@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "the C library's mutexes, for comparison, and fork")]
 
-use shm_sync::Mutex;
+use shm_sync::{Mutex, Primitive};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 

@@ -4,12 +4,13 @@
 //! caller must branch on more than a kind (the news of a dead owner comes with the lock itself) the operation has an enum of its own:
 //! see [`LockError`](crate::LockError).
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// An operation on a primitive that failed.
 ///
 /// ```
-/// use shm_sync::{ErrorKind, Mutex};
+/// use shm_sync::{ErrorKind, Mutex, Primitive};
 ///
 /// let mutex = Mutex::anonymous(0u32)?;
 /// let _guard = mutex.lock()?;
@@ -21,7 +22,7 @@ use std::fmt;
 pub struct Error(Box<Repr>);
 
 struct Repr {
-    operation: &'static str,
+    operation: Cow<'static, str>,
     kind: ErrorKind,
     name: Option<Box<str>>,
     detail: Option<Box<str>>,
@@ -31,7 +32,7 @@ struct Repr {
 /// The kinds of [`Error`]; more may come.
 ///
 /// ```
-/// use shm_sync::{ErrorKind, Mutex};
+/// use shm_sync::{ErrorKind, Mutex, Primitive};
 ///
 /// let mutex = Mutex::anonymous(7u32)?;
 /// drop(mutex.repair()?); // given up
@@ -71,6 +72,8 @@ pub enum ErrorKind {
     NotShared,
     /// There is a primitive already where a new one was to be made.
     InUse,
+    /// A primitive of this type cannot begin with, or be asked for, such a number.
+    InvalidArgument,
     /// The segment failed; the source says how.
     Segment,
 }
@@ -110,6 +113,9 @@ impl ErrorKind {
                 "the mapping is read-only or private, where a lock excludes nobody; attach it writable and shared"
             }
             Self::InUse => "there is a primitive already; attach to it instead",
+            Self::InvalidArgument => {
+                "the argument is out of range; the documentation of the type says what it may be"
+            }
             Self::Segment => "the segment it lives in could not be used",
         }
     }
@@ -117,8 +123,8 @@ impl ErrorKind {
 
 impl Error {
     /// An error of `kind` while doing `operation` ("lock the mutex", ...).
-    pub(crate) fn new(operation: &'static str, kind: ErrorKind) -> Self {
-        Self(Box::new(Repr { operation, kind, name: None, detail: None, source: None }))
+    pub(crate) fn new(operation: impl Into<Cow<'static, str>>, kind: ErrorKind) -> Self {
+        Self(Box::new(Repr { operation: operation.into(), kind, name: None, detail: None, source: None }))
     }
 
     /// Names the object.
@@ -142,7 +148,7 @@ impl Error {
     /// The kind of failure, for branching.
     ///
     /// ```
-    /// # use shm_sync::{ErrorKind, Mutex};
+    /// # use shm_sync::{ErrorKind, Mutex, Primitive};
     /// let mutex = Mutex::anonymous(0u8)?;
     /// let _guard = mutex.lock()?;
     /// assert_eq!(mutex.lock().unwrap_err().kind(), ErrorKind::Deadlock);
@@ -155,6 +161,7 @@ impl Error {
     /// The name of the object, if it has one.
     ///
     /// ```
+    /// # use shm_sync::Primitive;
     /// let error = shm_sync::Mutex::<u64>::attach("shm://doc-no-such-mutex").unwrap_err();
     /// assert_eq!(error.name(), Some("shm://doc-no-such-mutex"));
     /// ```

@@ -8,7 +8,7 @@
 //! a death means for each primitive.
 //!
 //! ```
-//! use shm_sync::{LockError, Mutex};
+//! use shm_sync::{LockError, Mutex, Primitive};
 //!
 //! let tally = Mutex::anonymous(0u64)?; // shared with every process forked from here on
 //! let mut threads = Vec::new();
@@ -30,26 +30,18 @@
 //!
 //! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
-mod futex;
-mod primitive;
-mod word;
+mod base;
 
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
-mod guard;
+mod handle;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
-mod named;
-#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
-mod raw_mutex;
-#[cfg(not(loom))]
-mod registry;
-#[cfg(not(loom))]
-mod robust;
+mod primitive;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -58,6 +50,6 @@ pub mod model;
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
-pub use guard::{LockError, MutexGuard, RecoveryGuard};
+pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
 #[cfg(not(loom))]
-pub use mutex::Mutex;
+pub use primitive::Primitive;

@@ -8,8 +8,8 @@
     reason = "loom's cell hands out raw pointers, and the lock under test is what makes sharing it right"
 )]
 
-use crate::futex;
-use crate::word::{Acquired, Patience, Word};
+use crate::base::Patience;
+use crate::base::word::{Acquired, Word};
 use loom::cell::UnsafeCell;
 
 /// A value behind a lock word.
@@ -80,6 +80,6 @@ impl Lock {
 
     /// The time slice of every sleep is over.
     pub fn recheck(&self) {
-        futex::wake_all();
+        self.word.recheck();
     }
 }

@@ -5,8 +5,9 @@
 
 #![allow(unsafe_code, reason = "anonymous pages are mapped and unmapped here")]
 
+use crate::base::registry;
 use crate::error::{Error, ErrorKind};
-use crate::registry;
+use crate::handle::Kind;
 use core::ptr::{self, NonNull};
 use rustix::mm::{MapFlags, ProtFlags};
 use shm_core::{Access, EntryKind, Segment};
@@ -15,8 +16,9 @@ use std::sync::Arc;
 
 /// See the head of this file.
 #[derive(Clone)]
-pub(crate) struct Placement {
+pub struct Placement {
     address: NonNull<u8>,
+    len: usize,
     home: Home,
 }
 
@@ -33,36 +35,26 @@ enum Home {
 
 impl Placement {
     /// Memory that somebody else keeps.
-    pub(crate) fn foreign(address: NonNull<u8>) -> Self {
-        Self { address, home: Home::Foreign }
+    pub(crate) fn foreign(address: NonNull<u8>, len: usize) -> Self {
+        Self { address, len, home: Home::Foreign }
     }
 
     /// New zero pages with room for `len` bytes, shared with the children that this process forks.
     pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
         let pages = Arc::new(Pages::map(len)?);
-        Ok(Self { address: pages.start, home: Home::Pages { _pages: pages } })
+        Ok(Self { address: pages.start, len, home: Home::Pages { _pages: pages } })
     }
 
-    /// The entry `entry` of a segment, which has to be writable and shared, and a primitive of this kind and length.
-    pub(crate) fn in_segment(
-        segment: &Segment,
-        entry: &str,
-        code: u32,
-        len: usize,
-        operation: &'static str,
-    ) -> Result<Self, Error> {
+    /// The entry `entry` of a segment, which has to be writable and shared, and a primitive of this kind.
+    pub(crate) fn in_segment(segment: &Segment, entry: &str, kind: Kind, verb: &str) -> Result<Self, Error> {
         let name = match entry {
             "" => segment.label().to_string(),
             _ => format!("{entry:?} in {}", segment.label()),
         };
-        let error = |kind| Error::new(operation, kind).on(Some(&name));
+        let error = |problem| Error::new(kind.operation(verb), problem).on(Some(&name));
         let found = segment.entry(entry).map_err(|below| error(ErrorKind::Segment).caused_by(below))?;
-        if *found.kind() != EntryKind::Primitive(code) {
+        if *found.kind() != EntryKind::Primitive(kind.code.into()) {
             return Err(error(ErrorKind::Mismatch).detail(format!("the entry is {:?}", found.kind())));
-        }
-        if found.len() != len {
-            return Err(error(ErrorKind::Mismatch)
-                .detail(format!("the entry has {} bytes, not the {len} of lock and value", found.len())));
         }
         if segment.access() != Access::ReadWrite {
             return Err(error(ErrorKind::NotShared));
@@ -72,12 +64,21 @@ impl Placement {
         // SAFETY: the entry lies within the segment (checked by shm-core when the table of contents was read), hence within one mapping.
         let address = unsafe { segment.as_ptr().add(found.offset()) };
         let address = NonNull::new(address).ok_or_else(|| error(ErrorKind::Segment))?;
-        Ok(Self { address, home: Home::Segment { name: name.into(), _segment: segment.clone() } })
+        Ok(Self {
+            address,
+            len: found.len(),
+            home: Home::Segment { name: name.into(), _segment: segment.clone() },
+        })
     }
 
     #[inline(always)]
     pub(crate) fn address(&self) -> NonNull<u8> {
         self.address
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// The name of the object, for messages.

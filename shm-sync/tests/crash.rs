@@ -4,7 +4,7 @@
 mod common;
 
 use common::{fork, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
-use shm_sync::{ErrorKind, LockError, Mutex, MutexGuard};
+use shm_sync::{ErrorKind, LockError, Mutex, MutexGuard, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, Report, announce, kill_zone};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -208,7 +208,7 @@ impl Place {
     fn new() -> Self {
         let bytes = shared_bytes();
         // SAFETY: a zero page, shared, never unmapped, and used as a mutex only.
-        Self { mutex: unsafe { Mutex::from_ptr(bytes) }.unwrap(), bytes }
+        Self { mutex: unsafe { Mutex::from_ptr(bytes, 4096) }.unwrap(), bytes }
     }
 
     /// Has the stores to the lock, the value and the thread's list counted.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{fork, watchdog};
-use shm_sync::{ErrorKind, LockError, Mutex};
+use shm_sync::{ErrorKind, LockError, Mutex, Primitive};
 use shm_testkit::Status;
 
 #[test]

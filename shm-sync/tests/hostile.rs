@@ -7,7 +7,7 @@
 mod common;
 
 use common::{fork, shared_bytes, watchdog};
-use shm_sync::{ErrorKind, LockError, Mutex};
+use shm_sync::{ErrorKind, LockError, Mutex, Primitive};
 use shm_testkit::Status;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn place() -> (Mutex<u64>, *mut u8) {
 
 fn attach(bytes: *mut u8) -> Result<Mutex<u64>, shm_sync::Error> {
     // SAFETY: a zero page, shared, never unmapped; what the tests write there is what these tests are about.
-    unsafe { Mutex::from_ptr(bytes) }
+    unsafe { Mutex::from_ptr(bytes, 4096) }
 }
 
 fn u32_at(bytes: *mut u8, offset: usize) -> &'static AtomicU32 {
@@ -71,7 +71,7 @@ fn what_is_not_this_mutex_is_refused_and_left_alone() {
     }
     let (_mutex, bytes) = place();
     // SAFETY: as in `attach`.
-    assert_eq!(unsafe { Mutex::<u32>::from_ptr(bytes) }.unwrap_err().kind(), ErrorKind::Mismatch);
+    assert_eq!(unsafe { Mutex::<u32>::from_ptr(bytes, 4096) }.unwrap_err().kind(), ErrorKind::Mismatch);
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn misaligned_addresses_are_refused() {
     let bytes = shared_bytes();
     for offset in [1, 4, 8, 32, 63] {
         // SAFETY: within the page; the alignment is what is tested.
-        let error = unsafe { Mutex::<u8>::from_ptr(bytes.add(offset)) }.unwrap_err();
+        let error = unsafe { Mutex::<u8>::from_ptr(bytes.add(offset), 4096 - offset) }.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Misaligned);
         assert!(error.to_string().contains("64"), "{error}");
     }
     // SAFETY: null is refused.
-    let null = unsafe { Mutex::<u8>::from_ptr(std::ptr::null_mut()) };
+    let null = unsafe { Mutex::<u8>::from_ptr(std::ptr::null_mut(), 4096) };
     assert_eq!(null.unwrap_err().kind(), ErrorKind::Misaligned);
     assert_eq!(lock_bytes(bytes), [0; 8]);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{rounds, wait_until, watchdog};
-use shm_sync::{ErrorKind, LockError, Mutex};
+use shm_sync::{ErrorKind, LockError, Mutex, Primitive};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fork, watchdog};
 use shm_core::{Access, Contents, SegmentOptions};
-use shm_sync::{ErrorKind, Mutex};
+use shm_sync::{ErrorKind, Mutex, Primitive};
 use shm_testkit::{Cleanup, rerun, unique_name};
 
 /// A fresh name, removed at the end of the test.
@@ -18,12 +18,11 @@ fn name(what: &str) -> (String, Cleanup) {
 fn smoke() {
     let (name, _cleanup) = name("mutex-smoke");
     let name = name.as_str();
-    let mutex = Mutex::<[u32; 3]>::create(name).unwrap();
-    assert_eq!(*mutex.lock().unwrap(), [0; 3]);
+    let mutex = Mutex::create(name, [0u32; 3]).unwrap();
     *mutex.lock().unwrap() = [1, 2, 3];
     drop(mutex);
     assert_eq!(*Mutex::<[u32; 3]>::attach(name).unwrap().lock().unwrap(), [1, 2, 3]);
-    assert_eq!(*Mutex::<[u32; 3]>::create_or_attach(name).unwrap().lock().unwrap(), [1, 2, 3]);
+    assert_eq!(*Mutex::create_or_attach(name, [0u32; 3]).unwrap().lock().unwrap(), [1, 2, 3]);
 }
 
 const VARIABLE: &str = "SHM_SYNC_TEST_MUTEX";
@@ -42,7 +41,7 @@ fn in_an_unrelated_process() {
 fn unrelated_processes_meet_under_the_name() {
     let _watchdog = watchdog();
     let (name, _cleanup) = name("mutex-unrelated");
-    let mutex = Mutex::<u64>::create(name.as_str()).unwrap();
+    let mutex = Mutex::create(name.as_str(), 0u64).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -64,7 +63,7 @@ fn everybody_who_creates_or_attaches_gets_the_same_lock() {
     let children: Vec<_> = (0..4)
         .map(|_| {
             fork(|| {
-                let mutex = Mutex::<u64>::create_or_attach(name.as_str()).unwrap();
+                let mutex = Mutex::create_or_attach(name.as_str(), 0u64).unwrap();
                 for _ in 0..1000 {
                     *mutex.lock().unwrap() += 1;
                 }
@@ -78,7 +77,7 @@ fn everybody_who_creates_or_attaches_gets_the_same_lock() {
 #[test]
 fn two_attachments_in_one_process_are_one_lock() {
     let (name, _cleanup) = name("mutex-twice");
-    let first = Mutex::<u8>::create(name.as_str()).unwrap();
+    let first = Mutex::create(name.as_str(), 0u8).unwrap();
     let second = Mutex::<u8>::attach(name.as_str()).unwrap();
     let guard = first.lock().unwrap();
     assert_eq!(second.try_lock().unwrap_err().kind(), ErrorKind::Deadlock);
@@ -93,8 +92,8 @@ fn names_and_remedies_are_in_the_errors() {
     let missing = Mutex::<u8>::attach(name).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Segment);
     assert!(missing.to_string().contains(name), "{missing}");
-    let mutex = Mutex::<u8>::create(name).unwrap();
-    let taken = Mutex::<u8>::create(name).unwrap_err();
+    let mutex = Mutex::create(name, 0u8).unwrap();
+    let taken = Mutex::create(name, 0u8).unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Segment);
     let _guard = mutex.lock().unwrap();
     let twice = mutex.lock().unwrap_err().to_string();
@@ -111,22 +110,18 @@ fn names_and_remedies_are_in_the_errors() {
 fn a_place_that_excludes_nobody_is_refused() {
     let (name, _cleanup) = name("mutex-access");
     let name = name.as_str();
-    let _mutex = Mutex::<u8>::create(name).unwrap();
+    let _mutex = Mutex::create(name, 0u8).unwrap();
     for access in [Access::ReadOnly, Access::CopyOnWrite] {
         let segment = SegmentOptions::new().access(access).attach(name).unwrap();
         assert_eq!(Mutex::<u8>::attach_in(&segment, "").unwrap_err().kind(), ErrorKind::NotShared);
-        assert_eq!(Mutex::<u8>::new_in(&segment, "").unwrap_err().kind(), ErrorKind::NotShared);
     }
 }
 
 #[test]
 fn entries_are_checked() {
     let contents = Contents::new().bytes("data", 72, 64).unwrap();
-    let contents = Mutex::<u64>::plan(contents, "lock").unwrap();
-    assert_eq!(
-        Mutex::<u64>::plan(contents.clone(), "lock").map(drop).unwrap_err().kind(),
-        ErrorKind::Segment
-    );
+    let contents = Mutex::plan(contents, "lock", 0u64).unwrap();
+    assert_eq!(Mutex::plan(contents.clone(), "lock", 0u64).map(drop).unwrap_err().kind(), ErrorKind::Segment);
     let contents = contents.primitive("other", 77, Mutex::<u64>::SIZE, 64).unwrap();
     let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
     for (entry, kind) in
@@ -134,8 +129,7 @@ fn entries_are_checked() {
     {
         assert_eq!(Mutex::<u64>::attach_in(&segment, entry).unwrap_err().kind(), kind, "{entry}");
     }
-    let mutex = Mutex::<u64>::new_in(&segment, "lock").unwrap();
-    assert_eq!(Mutex::<u64>::new_in(&segment, "lock").unwrap_err().kind(), ErrorKind::InUse);
+    let mutex = Mutex::<u64>::attach_in(&segment, "lock").unwrap();
     drop(segment);
     *mutex.lock().unwrap() = 3;
     assert_eq!(*mutex.clone().lock().unwrap(), 3);
@@ -143,9 +137,9 @@ fn entries_are_checked() {
 
 #[test]
 fn a_mapping_with_a_held_lock_stays() {
-    let contents = Mutex::<u64>::plan(Contents::new(), "lock").unwrap();
+    let contents = Mutex::plan(Contents::new(), "lock", 0u64).unwrap();
     let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
-    std::mem::forget(Mutex::<u64>::new_in(&segment, "lock").unwrap().lock().unwrap());
+    std::mem::forget(Mutex::<u64>::attach_in(&segment, "lock").unwrap().lock().unwrap());
     let Err((segment, error)) = segment.detach() else { panic!("unmapped under a held lock") };
     assert_eq!(error.kind(), shm_core::ErrorKind::LockHeld, "{error}");
     let mutex = Mutex::<u64>::attach_in(&segment, "lock").unwrap();
@@ -154,9 +148,9 @@ fn a_mapping_with_a_held_lock_stays() {
 
 #[test]
 fn a_mapping_with_free_locks_goes() {
-    let contents = Mutex::<u64>::plan(Contents::new(), "lock").unwrap();
+    let contents = Mutex::plan(Contents::new(), "lock", 0u64).unwrap();
     let segment = SegmentOptions::new().create_anonymous(&contents).unwrap();
-    let mutex = Mutex::<u64>::new_in(&segment, "lock").unwrap();
+    let mutex = Mutex::<u64>::attach_in(&segment, "lock").unwrap();
     drop(mutex.lock().unwrap());
     drop(mutex);
     assert!(segment.detach().is_ok());

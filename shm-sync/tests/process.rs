@@ -4,7 +4,7 @@
 mod common;
 
 use common::{fork, rounds, shared_counters, watchdog};
-use shm_sync::{ErrorKind, Mutex};
+use shm_sync::{ErrorKind, Mutex, Primitive};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 

@@ -96,7 +96,11 @@ pub(crate) fn create(
     }
     let mapping = attach::map("create", &subject, fd.as_fd(), &header, Access::ReadWrite)?;
     attach::prepare("create", &subject, &mapping, header.created_len as usize, options)?;
-    init(&mut NewSegment { mapping: &mapping, entries: &entries })?;
+    let mut new = NewSegment { mapping: &mapping, entries: &entries };
+    for (index, bytes) in contents.initial() {
+        new.entry_mut(index)[..bytes.len()].copy_from_slice(bytes);
+    }
+    init(&mut new)?;
 
     let stat = object::stat(fd.as_fd()).map_err(system("fstat"))?;
     let key = attach::key(&stat, Access::ReadWrite);

@@ -41,8 +41,10 @@
     reason = "the robust list is a C list inside the C library's thread descriptor and in shared pages"
 )]
 
+use super::atomics::AtomicU32 as Word;
+use super::gate::Pending;
+use super::registry;
 use crate::error::{Error, ErrorKind};
-use crate::registry;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -289,6 +291,20 @@ impl Me {
             record.generation.store(0, Relaxed);
             record.claimed.store(0, Release);
         }
+    }
+}
+
+/// What a thread that waits at a gate, or wakes others there, tells the kernel: if it dies, the word's next sleeper is to wake.
+impl Pending for Me {
+    #[inline(always)]
+    fn name(self, word: &Word) {
+        // The kernel looks for the word 32 bytes before the address that it is given, and at nothing else.
+        self.set_pending(ptr::from_ref(word).cast_mut().cast::<Link>().wrapping_byte_offset(-FUTEX_OFFSET));
+    }
+
+    #[inline(always)]
+    fn clear(self) {
+        self.abandon();
     }
 }
 

@@ -18,11 +18,12 @@
 //! from that only marks the word again. That repairs nothing else and detects no deaths; it also covers kernels before 6.2, which did
 //! not pass on the wake-up of a word with "owner died".
 //!
-//! This file leaves to others: registering with the kernel, which must precede every call here (`robust`), and what lies behind
-//! the lock (`raw_mutex`). It is what `tests/loom.rs` models.
+//! This file leaves to others: registering with the kernel, which must precede every call here (`robust`), and what lies around the word
+//! (`slot`). It is what `tests/loom.rs` models.
 
-use crate::futex::{self, Deadline, Woken};
-use crate::primitive::{AtomicU32, SpinWait};
+use super::Patience;
+use super::atomics::{AtomicU32, SpinWait};
+use super::futex::{self, Deadline, Woken};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::time::Duration;
 
@@ -56,15 +57,6 @@ pub(crate) enum Refused {
     TimedOut,
     /// A signal handler ran, and the caller wanted to know.
     Interrupted,
-}
-
-/// How long to wait for a lock, and for what to stop.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
-    /// Give up at this point; none: never.
-    pub(crate) deadline: Option<Deadline>,
-    /// Give up when a signal handler has run.
-    pub(crate) interruptible: bool,
 }
 
 /// See the head of this file.
@@ -179,6 +171,12 @@ impl Word {
                 Err(changed) => seen = changed,
             }
         }
+    }
+
+    /// The time slice of every sleep on this word is over.
+    #[cfg(loom)]
+    pub(crate) fn recheck(&self) {
+        futex::wake_all(&self.0);
     }
 
     /// What the kernel does with this word for a thread that dies holding it, or with a lock call on it unfinished

@@ -1,24 +1,32 @@
 //! `Mutex<T>`: a value in shared pages that one thread of one process at a time can reach.
 //!
-//! The value lies right behind the lock's 64 bytes. This file leaves the waiting and the dying to `raw_mutex`, the guards to `guard`
-//! and where the bytes come from to `placement`.
+//! The value lies right behind the lock's 64 bytes. This file leaves the waiting and the dying to `raw`, the guards to `guard`
+//! and where the bytes come from to `primitive`.
 
 #![allow(
     unsafe_code,
     reason = "the value lies in shared pages, behind a lock that the type system does not know"
 )]
 
+mod guard;
+mod raw;
+
+pub use guard::{LockError, MutexGuard, RecoveryGuard};
+
+use crate::base::Patience;
+use crate::base::futex::Deadline;
+use crate::base::robust::Me;
+use crate::base::slot::{Locked, Wait};
+use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
-use crate::futex::Deadline;
-use crate::guard::{LockError, MutexGuard, RecoveryGuard};
+use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
-use crate::raw_mutex::{Locked, RawMutex, Wait};
-use crate::robust::Me;
-use crate::word::{Acquired, Patience};
+use crate::primitive::{Image, Object, Primitive};
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
+use raw::RawMutex;
 use std::time::{Duration, Instant};
 
 /// Why a lock call did not simply get the lock.
@@ -53,7 +61,7 @@ enum Trouble {
 ///
 /// # Examples
 /// ```
-/// use shm_sync::Mutex;
+/// use shm_sync::{Mutex, Primitive};
 ///
 /// let balance = Mutex::anonymous(100u64)?;
 /// *balance.lock()? -= 30;
@@ -63,10 +71,11 @@ enum Trouble {
 ///
 /// Object pointers have no meaning in another process and do not compile:
 /// ```compile_fail,E0277
+/// # use shm_sync::Primitive;
 /// let texts = shm_sync::Mutex::anonymous(String::new());
 /// ```
 pub struct Mutex<T: Pod + Send> {
-    place: Placement,
+    handle: Handle<RawMutex>,
     value: PhantomData<T>,
 }
 
@@ -97,92 +106,8 @@ impl<T: Pod + Send> Mutex<T> {
 
     const IDENTITY: u64 = {
         assert!(Self::SIZE >= size_of::<RawMutex>());
-        RawMutex::identity(size_of::<T>() as u32)
+        Kind::MUTEX.identity(size_of::<T>() as u32)
     };
-
-    /// Makes a handle to the mutex at `place`; never used (zero) bytes become one.
-    pub(crate) fn at(place: Placement, operation: &'static str) -> Result<Self, Error> {
-        let error = |kind| Error::new(operation, kind).on(place.name());
-        if !place.address().addr().get().is_multiple_of(Self::ALIGN) {
-            return Err(error(ErrorKind::Misaligned).detail(format!("the address is {:p}", place.address())));
-        }
-        let mutex = Self { place, value: PhantomData };
-        match mutex.raw().adopt(Self::IDENTITY) {
-            Ok(()) => Ok(mutex),
-            Err(kind) => Err(Error::new(operation, kind).on(mutex.place.name())),
-        }
-    }
-
-    /// Makes a handle to a mutex at an aligned `place` that nobody has used before.
-    pub(crate) fn new_at(place: Placement, operation: &'static str) -> Result<Self, Error> {
-        let mutex = Self { place, value: PhantomData };
-        match mutex.raw().claim(Self::IDENTITY) {
-            Ok(()) => Ok(mutex),
-            Err(kind) => Err(Error::new(operation, kind).on(mutex.place.name())),
-        }
-    }
-
-    /// Makes a mutex without a name, shared with the threads of this process and the children that it forks.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Segment`] if there is no memory for it.
-    ///
-    /// # Examples
-    /// ```
-    /// let mutex = shm_sync::Mutex::anonymous([1.5f64; 8])?;
-    /// assert_eq!(mutex.lock()?[7], 1.5);
-    /// # Ok::<(), shm_sync::Error>(())
-    /// ```
-    pub fn anonymous(value: T) -> Result<Self, Error> {
-        let place = Placement::anonymous(Self::SIZE)
-            .map_err(|error| Error::new("create the mutex", ErrorKind::Segment).caused_by(error))?;
-        let mutex = Self::at(place, "create the mutex")?;
-        mutex.write_first(value);
-        Ok(mutex)
-    }
-
-    /// Stores the first value. Only while nobody else knows the mutex.
-    fn write_first(&self, value: T) {
-        // SAFETY: `value` points to `size_of::<T>()` writable bytes, aligned like the lock (64 at least); nobody else reaches them yet.
-        unsafe { self.value().write(value) };
-    }
-
-    /// Makes a handle to a mutex at an address in shared pages.
-    ///
-    /// Zero bytes are a valid mutex, free and never used, whose value is all zeros.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Misaligned`] if the address is not a multiple of 64; [`ErrorKind::Mismatch`] if there is something else, or a mutex
-    /// with a value of another size. Nothing is changed then.
-    ///
-    /// # Safety
-    /// - The [`SIZE`](Self::SIZE) bytes at `address` are mapped readable and writable, and stay so until the last handle made from it is
-    ///   gone, and until the last guard is.
-    /// - The mapping is shared (`MAP_SHARED`) if the mutex is meant for several processes: a private one excludes nobody.
-    /// - In one process, one lock is used at one address only.
-    /// - Those bytes are either zero, or were written by this type only (or by a neighbour that this process trusts as itself), and nobody
-    ///   reaches them in another way while a handle exists.
-    ///
-    /// # Examples
-    /// ```
-    /// use shm_sync::Mutex;
-    ///
-    /// #[repr(align(64))]
-    /// struct Bytes([u8; 128]);
-    /// let mut bytes = Bytes([0; 128]);
-    /// // SAFETY: zero, aligned, alive until the end, and used by threads of this process only.
-    /// let mutex = unsafe { Mutex::<u32>::from_ptr(bytes.0.as_mut_ptr()) }?;
-    /// *mutex.lock()? += 1;
-    /// # Ok::<(), shm_sync::Error>(())
-    /// ```
-    pub unsafe fn from_ptr(address: *mut u8) -> Result<Self, Error> {
-        let Some(address) = NonNull::new(address) else {
-            return Err(
-                Error::new("attach to the mutex", ErrorKind::Misaligned).detail("the address is null")
-            );
-        };
-        Self::at(Placement::foreign(address), "attach to the mutex")
-    }
 
     /// Takes the lock, waiting for it as long as it takes. Signals do not end the wait.
     ///
@@ -193,7 +118,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// use shm_sync::{LockError, Mutex};
+    /// use shm_sync::{LockError, Mutex, Primitive};
     ///
     /// let mutex = Mutex::anonymous([1u32, 2])?;
     /// let mut guard = match mutex.lock() {
@@ -219,7 +144,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// # use shm_sync::{ErrorKind, Mutex};
+    /// # use shm_sync::{ErrorKind, Mutex, Primitive};
     /// let mutex = Mutex::anonymous(0u8)?;
     /// let guard = mutex.lock()?;
     /// let elsewhere = mutex.clone();
@@ -240,7 +165,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// # use shm_sync::Mutex;
+    /// # use shm_sync::{Mutex, Primitive};
     /// # use std::time::Duration;
     /// let mutex = Mutex::anonymous(0u8)?;
     /// *mutex.lock_timeout(Duration::from_millis(100))? += 1;
@@ -258,7 +183,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// # use shm_sync::Mutex;
+    /// # use shm_sync::{Mutex, Primitive};
     /// # use std::time::{Duration, Instant};
     /// let mutex = Mutex::anonymous(0u8)?;
     /// *mutex.lock_until(Instant::now() + Duration::from_secs(1))? += 1;
@@ -279,7 +204,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// # use shm_sync::{ErrorKind, LockError, Mutex};
+    /// # use shm_sync::{ErrorKind, LockError, Mutex, Primitive};
     /// let mutex = Mutex::anonymous(0u8)?;
     /// let guard = loop {
     ///     match mutex.lock_interruptible(None) {
@@ -307,7 +232,7 @@ impl<T: Pod + Send> Mutex<T> {
     ///
     /// # Examples
     /// ```
-    /// # use shm_sync::{ErrorKind, Mutex};
+    /// # use shm_sync::{ErrorKind, Mutex, Primitive};
     /// let mutex = Mutex::anonymous(7u32)?;
     /// drop(mutex.repair()?); // given up
     /// assert_eq!(mutex.lock().unwrap_err().kind(), ErrorKind::Poisoned);
@@ -364,33 +289,59 @@ impl<T: Pod + Send> Mutex<T> {
 
     #[cold]
     pub(crate) fn named(&self, error: Error) -> Error {
-        error.on(self.place.name())
+        error.on(self.handle.name())
     }
 
     #[inline(always)]
     pub(crate) fn raw(&self) -> &RawMutex {
-        // SAFETY: the placement is at least `SIZE` bytes, mapped readable and writable while the handle lives (its constructors' contract),
-        // aligned (checked in `at`), and `RawMutex` consists of atomics for which any bytes are valid.
-        unsafe { self.place.address().cast().as_ref() }
+        self.handle.raw()
     }
 
-    /// Where the value is: right behind the lock.
     #[inline(always)]
     pub(crate) fn value(&self) -> NonNull<T> {
-        // SAFETY: the placement is `SIZE` bytes long, which covers the lock and a `T`.
-        unsafe { self.place.address().add(size_of::<RawMutex>()).cast() }
+        self.handle.tail().cast()
     }
 }
 
+impl<T: Pod + Send> Object for Mutex<T> {
+    type Initial = T;
+
+    const KIND: Kind = Kind::MUTEX;
+
+    fn image(value: T) -> Result<Image, Error> {
+        let image = Image::new(Kind::MUTEX, size_of::<T>() as u32, Self::SIZE);
+        Ok(image.with(size_of::<RawMutex>(), bytemuck::bytes_of(&value)))
+    }
+
+    fn open(place: Placement, verb: &str) -> Result<Self, Error> {
+        let handle = Handle::<RawMutex>::open(place, verb, Some(Self::IDENTITY))?;
+        if handle.identity() != Self::IDENTITY || handle.len() < Self::SIZE {
+            let guards = handle.parameter().unwrap_or(0);
+            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
+                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {}",
+                handle.len(),
+                size_of::<T>()
+            )));
+        }
+        Ok(Self { handle, value: PhantomData })
+    }
+
+    fn identity(&self) -> u64 {
+        self.handle.identity()
+    }
+}
+
+/// A handle to one mutex; `Initial` is the value that it guards. Zero bytes are a free, never used mutex with a value of zeros.
+impl<T: Pod + Send> Primitive for Mutex<T> {}
+
 impl<T: Pod + Send> Clone for Mutex<T> {
-    /// Makes another handle to the same lock.
     fn clone(&self) -> Self {
-        Self { place: self.place.clone(), value: PhantomData }
+        Self { handle: self.handle.clone(), value: PhantomData }
     }
 }
 
 impl<T: Pod + Send> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("name", &self.place.name()).finish_non_exhaustive()
+        f.debug_struct("Mutex").field("name", &self.handle.name()).finish_non_exhaustive()
     }
 }

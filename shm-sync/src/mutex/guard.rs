@@ -1,13 +1,13 @@
 //! What a locker gets: the guard of a lock, or the guard of a lock whose last holder died.
 //!
 //! Guards stay in the thread that locked, and know the generation of its registration: in a forked child they are void. The
-//! lock itself is `raw_mutex`'s.
+//! lock itself is `raw`'s.
 
 #![allow(unsafe_code, reason = "guards lend the value that their lock owns")]
 
+use super::Mutex;
+use crate::base::robust::Me;
 use crate::error::{Error, ErrorKind};
-use crate::mutex::Mutex;
-use crate::robust::Me;
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
@@ -21,6 +21,7 @@ use core::ops::{Deref, DerefMut};
 /// guard is void: dropping it does nothing, and reaching for the value panics.
 ///
 /// ```
+/// # use shm_sync::Primitive;
 /// let mutex = shm_sync::Mutex::anonymous([0u8; 4])?;
 /// let mut guard = mutex.lock()?;
 /// guard[3] = 9;
@@ -30,6 +31,7 @@ use core::ops::{Deref, DerefMut};
 ///
 /// It cannot leave its thread:
 /// ```compile_fail,E0277
+/// # use shm_sync::Primitive;
 /// let mutex = shm_sync::Mutex::anonymous(0u8).unwrap();
 /// let guard = mutex.lock().unwrap();
 /// std::thread::scope(|scope| scope.spawn(move || drop(guard)));
@@ -132,7 +134,7 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 /// A thread that dies or panics with it leaves the news to the next locker.
 ///
 /// ```
-/// use shm_sync::{LockError, Mutex};
+/// use shm_sync::{LockError, Mutex, Primitive};
 ///
 /// let mutex = Mutex::anonymous(1u32)?;
 /// let elsewhere = mutex.clone();
@@ -163,6 +165,7 @@ impl<'a, T: Pod + Send> RecoveryGuard<'a, T> {
     /// In a forked child that inherited the guard.
     ///
     /// ```
+    /// # # use shm_sync::Primitive;
     /// # let mutex = shm_sync::Mutex::anonymous(1u32)?;
     /// let mut guard = mutex.repair()?.recover();
     /// *guard += 1;
@@ -215,7 +218,7 @@ impl<T: Pod + Send + fmt::Debug> fmt::Debug for RecoveryGuard<'_, T> {
 /// borrows the mutex, so where a function returns a boxed error, say `mutex.lock().map_err(shm_sync::Error::from)?`.
 ///
 /// ```
-/// use shm_sync::{LockError, Mutex};
+/// use shm_sync::{LockError, Mutex, Primitive};
 ///
 /// let counter = Mutex::anonymous(0u64)?;
 /// // A counter is sound after every single store: take it as it is.
@@ -234,7 +237,7 @@ impl<'a, T: Pod + Send> LockError<'a, T> {
     /// The kind of failure, for branching.
     ///
     /// ```
-    /// # use shm_sync::{ErrorKind, Mutex};
+    /// # use shm_sync::{ErrorKind, Mutex, Primitive};
     /// # let mutex = Mutex::anonymous(0u8)?;
     /// # let _guard = mutex.lock()?;
     /// assert_eq!(mutex.try_lock().unwrap_err().kind(), ErrorKind::Deadlock);
@@ -253,7 +256,7 @@ impl<'a, T: Pod + Send> LockError<'a, T> {
     /// Those of a lock that is not held.
     ///
     /// ```
-    /// # use shm_sync::{LockError, Mutex};
+    /// # use shm_sync::{LockError, Mutex, Primitive};
     /// # let mutex = Mutex::anonymous(0u8)?;
     /// *mutex.lock().or_else(LockError::recover)? += 1;
     /// # Ok::<(), shm_sync::Error>(())

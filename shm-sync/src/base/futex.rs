@@ -5,7 +5,7 @@
 //! wait without a time-out is restarted by the kernel after a signal handler with `SA_RESTART` and would never return to its caller.
 //! This file knows nothing about what the words mean.
 
-use crate::primitive::AtomicU32;
+use super::atomics::AtomicU32;
 use std::time::{Duration, Instant};
 
 /// Why a sleep ended.
@@ -50,14 +50,17 @@ impl Deadline {
     }
 }
 
-pub(crate) use os::{wait, wake_one};
+#[cfg(not(loom))]
+pub(crate) use os::{MAX_WORDS, wait_any};
+pub(crate) use os::{wait, wake_all, wake_one};
 
 #[cfg(not(loom))]
 mod os {
     use super::{AtomicU32, Deadline, Woken};
     use core::num::NonZeroU32;
+    use core::time::Duration;
     use rustix::io::Errno;
-    use rustix::thread::futex::{self, Flags};
+    use rustix::thread::futex::{self, Flags, WaitFlags, WaitvFlags};
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     pub(super) fn now() -> Deadline {
@@ -83,10 +86,45 @@ mod os {
         // Fails only for an address that is not mapped (any more): then nobody sleeps there.
         let _ = futex::wake(word, Flags::empty(), 1);
     }
-}
 
-#[cfg(loom)]
-pub(crate) use os::wake_all;
+    /// Wakes every thread that sleeps on `word`.
+    #[cold]
+    pub(crate) fn wake_all(word: &AtomicU32) {
+        // As above. (The kernel takes the number for a signed one.)
+        let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
+    }
+
+    /// How many words one sleep can watch.
+    pub(crate) const MAX_WORDS: usize = 128;
+
+    /// How long a sleep on several words lasts at most where the kernel cannot watch them all (`futex_waitv`, Linux 5.16).
+    const SLICE: Duration = Duration::from_millis(50);
+
+    /// Sleeps while every word holds what is expected of it, until somebody wakes one of them or `until` comes. [`MAX_WORDS`] at most.
+    ///
+    /// Where there is no `futex_waitv`, it sleeps on the first word, for [`SLICE`] at most, and says [`Woken::Look`].
+    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], until: Deadline) -> Woken {
+        let timeout = Timespec { tv_sec: until.seconds, tv_nsec: until.nanoseconds };
+        let mut waits = [futex::Wait::new(); MAX_WORDS];
+        for (wait, (word, expected)) in waits.iter_mut().zip(words) {
+            wait.val = u64::from(*expected);
+            wait.uaddr = futex::WaitPtr::new(word.as_ptr().cast());
+            wait.flags = WaitFlags::SIZE_U32;
+        }
+        match futex::waitv(&waits[..words.len()], WaitvFlags::empty(), Some(&timeout), ClockId::Monotonic) {
+            Err(Errno::TIMEDOUT) => Woken::Elapsed,
+            Err(Errno::INTR) => Woken::Signal,
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let slice = Deadline::after(SLICE);
+                match wait(words[0].0, words[0].1, until.min(slice)) {
+                    Woken::Elapsed if slice < until => Woken::Look,
+                    woken => woken,
+                }
+            }
+            _ => Woken::Look,
+        }
+    }
+}
 
 /// The kernel's futex queue in a model: one queue for the one word that a model has.
 #[cfg(loom)]
@@ -117,8 +155,8 @@ mod os {
         QUEUE.1.notify_one();
     }
 
-    /// Every sleeper's re-check comes due: what the time slices of a real sleep do.
-    pub(crate) fn wake_all() {
+    /// Wakes everybody: also what the time slices of real sleeps do.
+    pub(crate) fn wake_all(_word: &AtomicU32) {
         let _queue = QUEUE.0.lock().unwrap();
         QUEUE.1.notify_all();
     }

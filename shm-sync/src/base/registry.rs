@@ -9,7 +9,7 @@
     reason = "records live in pages that the kernel wipes in forked children, outside Rust's allocator"
 )]
 
-use crate::robust::Record;
+use super::robust::Record;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::{Acquire, Release};
