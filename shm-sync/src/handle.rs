@@ -25,6 +25,19 @@ pub struct Kind {
 /// All kinds; the codes are part of the format (`PROTOCOL.md`).
 impl Kind {
     pub(crate) const MUTEX: Kind = Kind::new(1, "mutex");
+    pub(crate) const RECURSIVE_MUTEX: Kind = Kind::new(2, "recursive mutex");
+    pub(crate) const PROCESS_MUTEX: Kind = Kind::new(3, "process mutex");
+    pub(crate) const RW_LOCK: Kind = Kind::new(4, "reader-writer lock");
+    pub(crate) const SEMAPHORE: Kind = Kind::new(5, "semaphore");
+    pub(crate) const BOUNDED_SEMAPHORE: Kind = Kind::new(6, "bounded semaphore");
+    pub(crate) const CONDVAR: Kind = Kind::new(7, "condition variable");
+    pub(crate) const EVENT: Kind = Kind::new(8, "event");
+    pub(crate) const BARRIER: Kind = Kind::new(9, "barrier");
+    pub(crate) const ONCE: Kind = Kind::new(10, "once");
+    pub(crate) const LATCH: Kind = Kind::new(11, "latch");
+    pub(crate) const SEQUENCER: Kind = Kind::new(12, "sequencer");
+    pub(crate) const BYTE_CHANNEL: Kind = Kind::new(13, "byte channel");
+    pub(crate) const CHANNEL: Kind = Kind::new(14, "channel");
 
     const fn new(code: u8, name: &'static str) -> Kind {
         Kind { code, version: 1, name }

@@ -3,9 +3,12 @@
 
 mod common;
 
-use common::{fork, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
+use common::{
+    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
+    watchdog,
+};
 use shm_sync::{ErrorKind, LockError, Mutex, MutexGuard, Primitive};
-use shm_testkit::{Child, Coverage, KillTest, Report, announce, kill_zone};
+use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -127,73 +130,21 @@ fn random_kills_in_a_crowd() {
     assert!(mutex.lock().unwrap()[0] > 0);
 }
 
-/// Lets the thread run on one CPU only; false where that is not permitted or there is no such CPU.
-fn pin_to(cpu: usize) -> bool {
-    // SAFETY: the set is a plain value, filled before it is passed with its size.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) == 0
-    }
-}
-
-fn run_before_everybody_else() -> bool {
-    let priority = libc::sched_param { sched_priority: 10 };
-    // SAFETY: passes a valid parameter block for this thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) == 0 }
-}
-
-/// The double kill: a waiter is woken but cannot run, because its CPU is hogged, and is killed there. The wake-up dies with it; the
-/// other waiter gets in all the same, whether the lock stayed free (the kernel passes the wake-up on) or somebody barged in meanwhile (the
-/// re-check repairs it).
+/// The woken waiter dies before it runs; the other one gets in all the same, whether the lock stayed free (the kernel passes the wake-up on) or
+/// somebody barged in meanwhile (the re-check repairs it).
 #[test]
 fn a_woken_waiter_killed_before_it_runs_takes_nothing_with_it() {
     let _watchdog = watchdog();
     for barge in [false, true] {
         let mutex = Mutex::anonymous(0u32).unwrap();
-        let flags = shared_counters();
-        let (hogging, refused, enough) = (&flags[0], &flags[1], &flags[2]);
         let guard = mutex.lock().unwrap();
-        let victim = fork(|| {
-            pin_to(1);
-            drop(mutex.lock());
-        });
-        wait_asleep(&victim);
-        let survivor = fork(|| {
-            pin_to(0);
-            *mutex.lock().unwrap() += 1;
-        });
-        wait_asleep(&survivor);
-        let hog = fork(|| {
-            if !pin_to(1) || !run_before_everybody_else() {
-                refused.store(1, SeqCst);
-                return;
-            }
-            hogging.store(1, SeqCst);
-            // Ends by itself, so that no mistake here can block the CPU for long.
-            let start = std::time::Instant::now();
-            while enough.load(SeqCst) == 0 && start.elapsed() < Duration::from_millis(400) {
-                std::hint::spin_loop();
-            }
-        });
-        wait_until(|| hogging.load(SeqCst) + refused.load(SeqCst) == 1);
-        if refused.load(SeqCst) == 1 {
-            eprintln!("skipped: no second CPU, or no real-time scheduling for this user");
-            drop(guard);
-            return survivor.expect_success();
+        DoubleKill {
+            victim: || drop(mutex.lock()),
+            survivor: || *mutex.lock().unwrap() += 1,
+            wake: || drop(guard),
+            meanwhile: || barge.then(|| mutex.try_lock()),
         }
-        std::thread::scope(|scope| {
-            // On the CPU that is not hogged.
-            scope.spawn(|| pin_to(0)).join().unwrap();
-        });
-        drop(guard);
-        victim.kill(libc::SIGKILL);
-        let barger = barge.then(|| mutex.try_lock());
-        enough.store(1, SeqCst);
-        drop(victim);
-        drop(barger);
-        hog.expect_success();
-        survivor.expect_success();
+        .run_then(drop);
         assert_eq!(*mutex.lock().unwrap(), 1);
     }
 }
@@ -241,26 +192,6 @@ impl Place {
         *self.mutex.lock().unwrap() = [7, 7];
         fork(|| assert_eq!(*self.mutex.lock_timeout(FAR).unwrap(), [7, 7])).expect_success();
         news
-    }
-}
-
-/// Has the stores to the calling thread's robust list counted: the C library's head, and the element that it points to.
-fn announce_list() {
-    let (mut head, mut len) = (std::ptr::null_mut::<*mut u8>(), 0usize);
-    // SAFETY: the call writes a pointer and a size through valid pointers; the head it gives is readable.
-    unsafe {
-        assert_eq!(libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len), 0);
-        announce(head, len);
-        if (*head).cast() != head {
-            announce((*head).cast_const(), 8);
-        }
-    }
-}
-
-fn report(report: &Report) {
-    println!("{report}");
-    if report.skipped_reason.is_none() {
-        assert!(report.kills > 0);
     }
 }
 

@@ -2,21 +2,14 @@
 
 mod common;
 
-use common::{fork, watchdog};
+use common::{fork, fresh_name, watchdog};
 use shm_core::{Access, Contents, SegmentOptions};
 use shm_sync::{ErrorKind, Mutex, Primitive};
-use shm_testkit::{Cleanup, rerun, unique_name};
-
-/// A fresh name, removed at the end of the test.
-fn name(what: &str) -> (String, Cleanup) {
-    let name = unique_name(what);
-    let cleanup = Cleanup::of([&name]);
-    (format!("shm://{name}"), cleanup)
-}
+use shm_testkit::rerun;
 
 #[test]
 fn smoke() {
-    let (name, _cleanup) = name("mutex-smoke");
+    let (name, _cleanup) = fresh_name("mutex-smoke");
     let name = name.as_str();
     let mutex = Mutex::create(name, [0u32; 3]).unwrap();
     *mutex.lock().unwrap() = [1, 2, 3];
@@ -40,7 +33,7 @@ fn in_an_unrelated_process() {
 #[test]
 fn unrelated_processes_meet_under_the_name() {
     let _watchdog = watchdog();
-    let (name, _cleanup) = name("mutex-unrelated");
+    let (name, _cleanup) = fresh_name("mutex-unrelated");
     let mutex = Mutex::create(name.as_str(), 0u64).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -59,7 +52,7 @@ fn unrelated_processes_meet_under_the_name() {
 #[test]
 fn everybody_who_creates_or_attaches_gets_the_same_lock() {
     let _watchdog = watchdog();
-    let (name, _cleanup) = name("mutex-either");
+    let (name, _cleanup) = fresh_name("mutex-either");
     let children: Vec<_> = (0..4)
         .map(|_| {
             fork(|| {
@@ -76,7 +69,7 @@ fn everybody_who_creates_or_attaches_gets_the_same_lock() {
 
 #[test]
 fn two_attachments_in_one_process_are_one_lock() {
-    let (name, _cleanup) = name("mutex-twice");
+    let (name, _cleanup) = fresh_name("mutex-twice");
     let first = Mutex::create(name.as_str(), 0u8).unwrap();
     let second = Mutex::<u8>::attach(name.as_str()).unwrap();
     let guard = first.lock().unwrap();
@@ -87,7 +80,7 @@ fn two_attachments_in_one_process_are_one_lock() {
 
 #[test]
 fn names_and_remedies_are_in_the_errors() {
-    let (name, _cleanup) = name("mutex-errors");
+    let (name, _cleanup) = fresh_name("mutex-errors");
     let name = name.as_str();
     let missing = Mutex::<u8>::attach(name).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Segment);
@@ -108,7 +101,7 @@ fn names_and_remedies_are_in_the_errors() {
 
 #[test]
 fn a_place_that_excludes_nobody_is_refused() {
-    let (name, _cleanup) = name("mutex-access");
+    let (name, _cleanup) = fresh_name("mutex-access");
     let name = name.as_str();
     let _mutex = Mutex::create(name, 0u8).unwrap();
     for access in [Access::ReadOnly, Access::CopyOnWrite] {

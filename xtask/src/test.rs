@@ -55,8 +55,10 @@ fn steps(workspace: &Workspace, args: &Args) -> Vec<Step> {
     if let Some(program) = release(workspace, args) {
         steps.push(Step { name: "release mode", program: Ok(program) });
     }
-    for package in
-        workspace.packages.iter().filter(|package| package.targets_of("test").any(|test| test == "loom"))
+    for package in workspace
+        .packages
+        .iter()
+        .filter(|package| package.targets_of("test").any(|test| test.starts_with("loom")))
     {
         steps.push(Step { name: "loom", program: Ok(loom(workspace, args, &package.name)) });
     }
@@ -110,7 +112,7 @@ fn release(workspace: &Workspace, args: &Args) -> Option<Program> {
 
 fn loom(workspace: &Workspace, args: &Args, package: &str) -> Program {
     let program =
-        Program::cargo(["test", "--release", "--no-fail-fast", "--package", package, "--test", "loom"]);
+        Program::cargo(["test", "--release", "--no-fail-fast", "--package", package, "--test", "loom*"]);
     let program = program.flags("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", target(workspace, "loom"));
     filtered(program, args)
 }

@@ -19,7 +19,7 @@
 //! not pass on the wake-up of a word with "owner died".
 //!
 //! This file leaves to others: registering with the kernel, which must precede every call here (`robust`), and what lies around the word
-//! (`slot`). It is what `tests/loom.rs` models.
+//! (`slot`). It is what `tests/loom_mutex.rs` models.
 
 use super::Patience;
 use super::atomics::{AtomicU32, SpinWait};

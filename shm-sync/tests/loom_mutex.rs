@@ -1,13 +1,13 @@
 //! The mutex's word under loom: every interleaving of lockers, unlockers and deaths, with the kernel's part played by the model.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom --release`. Loom reports a race on the value (no exclusion, or an ordering
+//! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom_mutex --release`. Loom reports a race on the value (no exclusion, or an ordering
 //! that is too weak) and a thread that sleeps for ever (a lost wake-up).
 #![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
-use shm_sync::model::Lock;
+use shm_sync::model::mutex::Lock;
 
 fn model(threads: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();

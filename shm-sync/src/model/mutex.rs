@@ -1,6 +1,6 @@
 //! A lock in a loom model: the real word, with dying as something that a thread can do.
 //!
-//! Only compiled under `--cfg loom`, for `tests/loom.rs`. The robust list is not modelled: what it gives the kernel, which word to
+//! For `tests/loom_mutex.rs`. The robust list is not modelled: what it gives the kernel, which word to
 //! clean up for which thread, is taken for granted here and tested with real processes.
 
 #![allow(

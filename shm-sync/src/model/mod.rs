@@ -1,0 +1,5 @@
+//! Primitives in loom models: the real protocols, with dying as something that a thread can do, and the kernel's part played by the model.
+//!
+//! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
+
+pub mod mutex;
