@@ -1,5 +1,7 @@
-//! What the demo and the benches compute: the integral and the word count, each written once and run serially, by forked workers and by
-//! rayon's threads alike.
+//! What the demo and the benches compute and measure with: the integral and the word count, each written once and run serially, by forked
+//! workers and by rayon's threads alike; the C library's primitives; and processes that contend or take turns.
 
+pub mod glibc;
 pub mod integral;
+pub mod processes;
 pub mod words;

@@ -13,8 +13,8 @@ pub(crate) use loom::sync::atomic::AtomicU32;
 /// microseconds at most.
 ///
 /// Waiting between two looks, not looking all the time, is what lets the holder get on: two processes contending on two free cores take 48 ns
-/// an operation where glibc's process-shared mutex takes 67 (`examples/mutex_speed.rs`); with yields to the kernel it was as slow as glibc,
-/// with a hundred single pauses twice as slow. Where cores are scarce the sleep that follows gives the CPU away.
+/// an operation where glibc's process-shared mutex takes 67 (on another machine 18 and 56; `benches/sync.rs` of `shm-bench`); with yields to the
+/// kernel it was as slow as glibc, with a hundred single pauses twice as slow. Where cores are scarce the sleep that follows gives the CPU away.
 #[cfg(not(loom))]
 #[derive(Default)]
 pub(crate) struct SpinWait {

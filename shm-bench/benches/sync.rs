@@ -1,0 +1,88 @@
+//! The primitives beside the C library's process-shared ones: alone, contending, and handing over between two processes.
+//!
+//! The pairs of names and what is to be reached stand in `reach.json`. Every contended run checks the count that its lock guards.
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use shm_bench::glibc;
+use shm_bench::processes::{Contention, contend, shared_page};
+use shm_sync::{Mutex, Primitive};
+
+/// How many operations a contended run has at least, so that starting it does not count.
+const LEAST: u64 = 20_000;
+
+/// A sum in shared pages that whoever holds a lock may add to.
+struct Sum(*mut u64);
+
+#[allow(unsafe_code, reason = "a plain number in shared pages, for locks that guard no value of their own")]
+impl Sum {
+    fn new() -> Self {
+        Self(shared_page().cast())
+    }
+
+    #[inline(always)]
+    fn add_one(&self) {
+        // SAFETY: in a page that is never unmapped, aligned; the lock that is measured keeps others away, which the total proves.
+        unsafe { *self.0 += 1 };
+    }
+
+    fn get(&self) -> u64 {
+        // SAFETY: as above; the processes have ended.
+        unsafe { self.0.read_volatile() }
+    }
+}
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+/// Benches `name`, the time per operation when so many processes contend, and `name_longest_wait`, the longest that one of them waited.
+/// `total` tells how many operations were counted under the lock.
+fn contended(
+    group: &mut Group<'_>,
+    name: &str,
+    processes: u32,
+    operation: impl Fn(),
+    total: impl Fn() -> u64,
+) {
+    let run = |iterations: u64| -> (Contention, u64) {
+        let each = iterations.max(LEAST);
+        let before = total();
+        let run = contend(processes as usize, each, &operation);
+        assert_eq!(total() - before, each * u64::from(processes), "{name} did not exclude");
+        (run, each)
+    };
+    group.bench_function(name, |b| {
+        b.iter_custom(|iterations| {
+            let (run, each) = run(iterations);
+            (run.elapsed / processes).mul_f64(iterations as f64 / each as f64)
+        });
+    });
+    group.bench_function(format!("{name}_longest_wait"), |b| {
+        b.iter_custom(|iterations| run(iterations).0.longest.mul_f64(iterations as f64));
+    });
+}
+
+fn mutex(c: &mut Criterion) {
+    let ours = Mutex::anonymous(0u64).expect("a page");
+    let (plain, robust, sum) = (glibc::Mutex::new(false), glibc::Mutex::new(true), Sum::new());
+    let with_ours = || *ours.lock().expect("nobody dies here") += 1;
+    let with_glibc = |lock: &glibc::Mutex| {
+        lock.lock();
+        sum.add_one();
+        lock.unlock();
+    };
+    let mut group = c.benchmark_group("mutex");
+    group.bench_function("ours", |b| b.iter(with_ours));
+    group.bench_function("glibc", |b| b.iter(|| with_glibc(&plain)));
+    group.bench_function("glibc_robust", |b| b.iter(|| with_glibc(&robust)));
+    group.finish();
+    for processes in [2, 8] {
+        let mut group = c.benchmark_group(format!("mutex_{processes}_processes"));
+        group.sample_size(20);
+        contended(&mut group, "ours", processes, with_ours, || *ours.lock().expect("nobody dies here"));
+        contended(&mut group, "glibc", processes, || with_glibc(&plain), || sum.get());
+        group.finish();
+    }
+}
+
+criterion_group!(benches, mutex);
+criterion_main!(benches);
