@@ -2,6 +2,9 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`Semaphore`], [`BoundedSemaphore`]: permits that threads of any process take and give back.
+//! - [`Event`]: a flag to wait for, set and cleared by hand.
+//! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -31,6 +34,9 @@
 //! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
 mod base;
+mod event;
+mod latch;
+mod semaphore;
 
 #[cfg(not(loom))]
 mod error;
@@ -50,6 +56,12 @@ pub mod model;
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
+pub use event::Event;
+#[cfg(not(loom))]
+pub use latch::Latch;
+#[cfg(not(loom))]
 pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
