@@ -35,6 +35,8 @@ mod base;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod guard;
+#[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 mod mutex;
@@ -50,6 +52,8 @@ pub mod model;
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
-pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
+pub use guard::{LockError, LockResult, RecoveryGuard};
+#[cfg(not(loom))]
+pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;

@@ -99,6 +99,19 @@ impl Slot {
         }
     }
 
+    /// Takes the slot if nobody holds it, also from a dead holder, and if `me` has room for it. Does not wait.
+    pub(crate) fn take_if_free(&self, me: Me) -> bool {
+        if !self.word.is_free() || !me.begin(&self.link) {
+            return false;
+        }
+        if self.word.try_acquire(me.tid()).is_err() {
+            me.abandon();
+            return false;
+        }
+        me.hold(&self.link);
+        true
+    }
+
     /// Whether the calling thread holds the slot, as far as private memory knows.
     pub(crate) fn is_held_by(&self, me: Me) -> bool {
         me.holds(&self.link)
