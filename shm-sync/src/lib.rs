@@ -2,6 +2,7 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -44,6 +45,8 @@ mod mutex;
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
+#[cfg(not(loom))]
+mod rwlock;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -57,3 +60,5 @@ pub use guard::{LockError, LockResult, RecoveryGuard};
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

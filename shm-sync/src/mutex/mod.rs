@@ -13,8 +13,6 @@ pub(crate) mod raw;
 
 pub use guard::MutexGuard;
 
-use crate::base::Patience;
-use crate::base::futex::Deadline;
 use crate::base::robust::Me;
 use crate::base::slot::{Locked, Wait};
 use crate::base::word::Acquired;
@@ -138,7 +136,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.lock_with(|| Wait::For(Patience::default()))
+        self.lock_with(Wait::forever)
     }
 
     /// Takes the lock if that is possible at once.
@@ -176,8 +174,8 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> LockResult<MutexGuard<'_, T>> {
-        let deadline = Some(Deadline::after(timeout));
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
+        let wait = Wait::timeout(timeout);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock, waiting for it until `deadline` at most. A deadline that has passed still takes a free lock.
@@ -194,8 +192,8 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn lock_until(&self, deadline: Instant) -> LockResult<MutexGuard<'_, T>> {
-        let deadline = Some(Deadline::at(deadline));
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
+        let wait = Wait::until(deadline);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock, waiting until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -220,8 +218,8 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn lock_interruptible(&self, deadline: Option<Instant>) -> LockResult<MutexGuard<'_, T>> {
-        let deadline = deadline.map(Deadline::at);
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: true }))
+        let wait = Wait::interruptible(deadline);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock in whatever state the value is, to mend it: the way back from [`ErrorKind::Poisoned`].
@@ -244,8 +242,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn repair(&self) -> Result<RecoveryGuard<MutexGuard<'_, T>>, Error> {
-        let locked =
-            self.raw().lock(REPAIR, Wait::For(Patience::default())).map_err(|error| self.named(error))?;
+        let locked = self.raw().lock(REPAIR, Wait::forever()).map_err(|error| self.named(error))?;
         let guard = MutexGuard::new(self, locked.me);
         match self.raw().check(Self::IDENTITY) {
             Ok(()) | Err(ErrorKind::Poisoned) => Ok(RecoveryGuard::new(guard)),
