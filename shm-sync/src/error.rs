@@ -60,6 +60,12 @@ pub enum ErrorKind {
     Poisoned,
     /// This thread holds as many locks as the kernel is willing to clean up after.
     TooManyLocks,
+    /// This thread holds the lock once more than can be counted.
+    TooDeep,
+    /// All places for readers are taken.
+    TooManyReaders,
+    /// Whoever ran the initialisation died half-way, or panicked.
+    RunnerDied,
     /// The kernel, the C library or a sandbox offers no robust futex list, or not in the layout that is needed.
     Unsupported,
     /// The address is not a multiple of the alignment that a primitive needs.
@@ -99,6 +105,15 @@ impl ErrorKind {
             }
             Self::TooManyLocks => {
                 "this thread holds too many locks for the kernel to clean up after; release some first"
+            }
+            Self::TooDeep => {
+                "this thread has taken it once more than can be counted; give it up as often as it was taken"
+            }
+            Self::TooManyReaders => {
+                "as many readers are in as it has places for; wait with `read`, or make it with more of them"
+            }
+            Self::RunnerDied => {
+                "whoever ran it died half-way, so what it makes may be half-made; use `call_once_force`, which is told so"
             }
             Self::Unsupported => {
                 "the robust futex list is not available here (it needs Linux with glibc, and a sandbox that permits \

@@ -74,3 +74,11 @@ impl SpinWait {
         false
     }
 }
+
+/// Stands between a sequentially consistent read-modify-write of one word and a sequentially consistent load of another, where "both missed
+/// each other" must not be. The two orderings alone do it; but loom takes them for acquire and release, so that a model needs a fence.
+#[inline(always)]
+pub(crate) fn between_two_words() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+}
