@@ -75,6 +75,25 @@ impl Word {
         self.0.compare_exchange(0, tid, Acquire, Relaxed).is_ok()
     }
 
+    /// Takes the lock if the word is 0, marked from the start: should the holder die, the kernel wakes one of those who watch the word,
+    /// whenever they began to. Given up with `release_quietly`, the mark costs nothing.
+    #[inline(always)]
+    pub(crate) fn acquire_free_watched(&self, tid: u32) -> bool {
+        self.0.compare_exchange(0, tid | WAITERS, Acquire, Relaxed).is_ok()
+    }
+
+    /// Gives up what `acquire_free_watched` took, and wakes nobody: a holder that leaves is no news for those who watch for its death.
+    #[inline(always)]
+    pub(crate) fn release_quietly(&self) {
+        self.0.store(0, Release);
+    }
+
+    /// The word, for those who watch it: to look at, to mark and to sleep on.
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> &AtomicU32 {
+        &self.0
+    }
+
     /// Takes the lock if nobody holds it, also from a dead holder.
     pub(crate) fn try_acquire(&self, tid: u32) -> Result<Acquired, Refused> {
         let mut seen = self.0.load(Relaxed);
@@ -202,7 +221,7 @@ impl Word {
 }
 
 /// The holder that a word names.
-fn owner(word: u32) -> Option<u32> {
+pub(crate) fn owner(word: u32) -> Option<u32> {
     match word & TID_MASK {
         0 => None,
         tid => Some(tid),
