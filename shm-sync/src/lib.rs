@@ -2,6 +2,7 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -42,6 +43,8 @@ mod mutex;
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
+#[cfg(not(loom))]
+mod process_mutex;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -53,3 +56,5 @@ pub use error::{Error, ErrorKind};
 pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use process_mutex::{ProcessLockError, ProcessMutex, ProcessMutexGuard};
