@@ -58,6 +58,14 @@ pub enum ErrorKind {
     OwnerDied,
     /// The value was given up after the death of a holder; only `repair` opens the lock again.
     Poisoned,
+    /// The lock is released that nobody holds, or a seat is used that belongs to another process.
+    NotHeld,
+    /// As many processes as there are slots for use the lock.
+    TooManyProcesses,
+    /// Every seat of the barrier is taken.
+    TooManyParties,
+    /// A party of the barrier died, or somebody aborted it; it stays broken until `reset`.
+    Broken,
     /// This thread holds as many locks as the kernel is willing to clean up after.
     TooManyLocks,
     /// This thread holds the lock once more than can be counted.
@@ -103,6 +111,16 @@ impl ErrorKind {
             Self::Poisoned => {
                 "the value was given up after a holder's death; check the value and open it with `repair`"
             }
+            Self::NotHeld => {
+                "it is not held; it was released already, or the call that should have taken it failed"
+            }
+            Self::TooManyProcesses => {
+                "as many processes use it as it has slots for; close it where it is not needed any more"
+            }
+            Self::TooManyParties => {
+                "every seat is taken; create it with more parties, or wait until somebody has left"
+            }
+            Self::Broken => "it is broken: a party died, or it was aborted; `reset` makes it usable again",
             Self::TooManyLocks => {
                 "this thread holds too many locks for the kernel to clean up after; release some first"
             }

@@ -6,6 +6,7 @@
 //! - [`Event`]: a flag to wait for, set and cleared by hand.
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
 //! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
+//! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -35,16 +36,17 @@
 //! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
 mod base;
-mod event;
-mod latch;
-mod semaphore;
 
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod event;
+#[cfg(not(loom))]
 mod guard;
 #[cfg(not(loom))]
 mod handle;
+#[cfg(not(loom))]
+mod latch;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
@@ -52,7 +54,11 @@ mod placement;
 #[cfg(not(loom))]
 mod primitive;
 #[cfg(not(loom))]
+mod process_mutex;
+#[cfg(not(loom))]
 mod rwlock;
+#[cfg(not(loom))]
+mod semaphore;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -70,6 +76,8 @@ pub use latch::Latch;
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use process_mutex::{ProcessLockError, ProcessMutex, ProcessMutexGuard};
 #[cfg(not(loom))]
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]

@@ -44,6 +44,22 @@ impl Deadline {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
 
+    /// How long it is until then; nothing if the point has come.
+    #[cfg(not(loom))]
+    pub(crate) fn remaining(self) -> Duration {
+        let now = os::now();
+        if now >= self {
+            return Duration::ZERO;
+        }
+        let seconds = self.seconds.abs_diff(now.seconds);
+        let ahead = self.nanoseconds - now.nanoseconds;
+        if ahead < 0 {
+            Duration::new(seconds - 1, (ahead + 1_000_000_000) as u32)
+        } else {
+            Duration::new(seconds, ahead as u32)
+        }
+    }
+
     /// Whether the point has come.
     pub(crate) fn has_passed(self) -> bool {
         os::now() >= self
@@ -51,7 +67,7 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-pub(crate) use os::{MAX_WORDS, wait_any};
+pub(crate) use os::{MAX_WORDS, wait_any, wait_any_interruptible};
 pub(crate) use os::{wait, wake_all, wake_one};
 
 #[cfg(not(loom))]
@@ -114,14 +130,19 @@ mod os {
         match futex::waitv(&waits[..words.len()], WaitvFlags::empty(), Some(&timeout), ClockId::Monotonic) {
             Err(Errno::TIMEDOUT) => Woken::Elapsed,
             Err(Errno::INTR) => Woken::Signal,
-            Err(Errno::NOSYS | Errno::PERM) => {
-                let slice = Deadline::after(SLICE);
-                match wait(words[0].0, words[0].1, until.min(slice)) {
-                    Woken::Elapsed if slice < until => Woken::Look,
-                    woken => woken,
-                }
-            }
+            Err(Errno::NOSYS | Errno::PERM) => wait_any_interruptible(words, until),
             _ => Woken::Look,
+        }
+    }
+
+    /// As [`wait_any`], for callers who want to know of signals: sleeps on the first word, for [`SLICE`] at most, and says [`Woken::Look`].
+    ///
+    /// The kernel restarts `futex_waitv` after a handler with `SA_RESTART`, time-out or not, and does not say so: seen on Linux 6.18.
+    pub(crate) fn wait_any_interruptible(words: &[(&AtomicU32, u32)], until: Deadline) -> Woken {
+        let slice = Deadline::after(SLICE);
+        match wait(words[0].0, words[0].1, until.min(slice)) {
+            Woken::Elapsed if slice < until => Woken::Look,
+            woken => woken,
         }
     }
 }

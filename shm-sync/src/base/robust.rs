@@ -45,11 +45,12 @@ use super::atomics::AtomicU32 as Word;
 use super::gate::Pending;
 use super::registry;
 use crate::error::{Error, ErrorKind};
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 use std::io;
+use std::sync::Arc;
 
 /// How many locks a thread can hold at once. The kernel follows 2 048 links; the rest is for the sentinels and for other libraries.
 pub(crate) const MAX_HELD: usize = 2000;
@@ -131,7 +132,16 @@ pub(crate) struct Me {
 
 thread_local! {
     static ME: Cell<Option<Me>> = const { Cell::new(None) };
-    static LEAVE: Leave = const { Leave };
+    static LEAVE: Leave = const { Leave { lasting: RefCell::new(Vec::new()) } };
+}
+
+/// A slot that a thread holds for its whole process, without a guard: it is given up when it is of no use any more, or with the thread.
+pub(crate) trait Lasting {
+    /// Gives the slot up if it is of no use any more. True: `me` does not hold it now.
+    fn retire(&self, me: Me) -> bool;
+
+    /// The thread ends: gives the slot up so that others hear of it.
+    fn leave_behind(&self, me: Me);
 }
 
 impl Me {
@@ -171,10 +181,16 @@ impl Me {
         self.record().generation.load(Relaxed) == self.generation
     }
 
+    /// Whether this thread can hold one more.
+    #[inline(always)]
+    pub(crate) fn has_room(self) -> bool {
+        self.record().len.load(Relaxed) < MAX_HELD
+    }
+
     /// Announces a lock call on `link` to the kernel. False: this thread holds too many locks already.
     #[inline(always)]
     pub(crate) fn begin(self, link: &Link) -> bool {
-        let fits = self.record().len.load(Relaxed) < MAX_HELD;
+        let fits = self.has_room();
         if fits {
             self.set_pending(link.as_ptr());
         }
@@ -278,6 +294,20 @@ impl Me {
         unsafe { &*self.record().head.load(Relaxed) }
     }
 
+    /// Remembers a slot that this thread holds for its process. Not remembered while the thread's variables are being
+    /// destroyed: then the kernel does what `leave_behind` would.
+    pub(crate) fn keep(self, slot: Arc<dyn Lasting>) {
+        let _ = LEAVE.try_with(|leave| leave.lasting.borrow_mut().push(slot));
+    }
+
+    /// Gives up those of the slots that this thread holds for its process which are of no use any more.
+    pub(crate) fn retire_lasting(self) {
+        // What goes is dropped at the end: that may unmap memory.
+        let _gone: Vec<_> = LEAVE
+            .try_with(|leave| leave.lasting.borrow_mut().extract_if(.., |slot| slot.retire(self)).collect())
+            .unwrap_or_default();
+    }
+
     /// Takes the sentinels out and gives the record back, if that can be done without trusting anybody's links: nothing else is
     /// on the list. Otherwise the record stays this thread's for ever, as its locks do.
     fn leave(self) {
@@ -318,13 +348,19 @@ impl Link {
 }
 
 /// Runs at the end of a thread.
-struct Leave;
+struct Leave {
+    /// What the thread holds for its process.
+    lasting: RefCell<Vec<Arc<dyn Lasting>>>,
+}
 
 impl Drop for Leave {
     fn drop(&mut self) {
         if let Some(me) = ME.take()
             && me.is_registered()
         {
+            for slot in self.lasting.get_mut().drain(..) {
+                slot.leave_behind(me);
+            }
             me.leave();
         }
     }

@@ -90,6 +90,27 @@ impl Slot {
         true
     }
 
+    /// Takes the slot if its word is 0 and `me` has room for it, so that those who watch the word wake when `me` dies.
+    #[inline(always)]
+    pub(crate) fn take_free_watched(&self, me: Me) -> bool {
+        if !me.begin(&self.link) {
+            return false;
+        }
+        let taken = self.word.acquire_free_watched(me.tid());
+        if taken {
+            me.hold(&self.link);
+        } else {
+            me.abandon();
+        }
+        taken
+    }
+
+    /// Gives up what `take_free_watched` took; nobody is woken.
+    #[inline(always)]
+    pub(crate) fn give_up_quietly(&self, me: Me) {
+        me.let_go(&self.link, || self.word.release_quietly());
+    }
+
     /// Takes the slot, also from a dead holder, waiting as `wait` says. `operation` is for the error ("lock the mutex").
     #[cold]
     pub(crate) fn take(&self, operation: &'static str, wait: Wait) -> Result<Locked, Error> {

@@ -25,7 +25,7 @@
 use super::Patience;
 use super::atomics::{AtomicU32, SpinWait, between_two_words};
 use super::futex::{self, Deadline, Woken};
-use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::time::Duration;
 
 /// Somebody may sleep on the word.
@@ -74,6 +74,25 @@ impl Word {
     #[inline(always)]
     pub(crate) fn acquire_free(&self, tid: u32) -> bool {
         self.0.compare_exchange(0, tid, SeqCst, Relaxed).is_ok()
+    }
+
+    /// Takes the lock if the word is 0, marked from the start: should the holder die, the kernel wakes one of those who watch the word,
+    /// whenever they began to. Given up with `release_quietly`, the mark costs nothing.
+    #[inline(always)]
+    pub(crate) fn acquire_free_watched(&self, tid: u32) -> bool {
+        self.0.compare_exchange(0, tid | WAITERS, Acquire, Relaxed).is_ok()
+    }
+
+    /// Gives up what `acquire_free_watched` took, and wakes nobody: a holder that leaves is no news for those who watch for its death.
+    #[inline(always)]
+    pub(crate) fn release_quietly(&self) {
+        self.0.store(0, Release);
+    }
+
+    /// The word, for those who watch it: to look at, to mark and to sleep on.
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> &AtomicU32 {
+        &self.0
     }
 
     /// Takes the lock if nobody holds it, also from a dead holder.
@@ -241,7 +260,7 @@ impl Word {
 }
 
 /// The holder that a word names.
-fn owner(word: u32) -> Option<u32> {
+pub(crate) fn owner(word: u32) -> Option<u32> {
     match word & TID_MASK {
         0 => None,
         tid => Some(tid),
