@@ -5,8 +5,8 @@
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use shm_bench::glibc;
-use shm_bench::processes::{Contention, contend, shared_page};
-use shm_sync::{Mutex, Primitive};
+use shm_bench::processes::{Contention, contend, shared_page, take_turns};
+use shm_sync::{Event, Mutex, Primitive, RwLock, Semaphore};
 
 /// How many operations a contended run has at least, so that starting it does not count.
 const LEAST: u64 = 20_000;
@@ -84,5 +84,111 @@ fn mutex(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, mutex);
+fn semaphore(c: &mut Criterion) {
+    let (ours, theirs) = (Semaphore::anonymous(1).expect("a page"), glibc::Semaphore::new(1));
+    let mut group = c.benchmark_group("semaphore");
+    group.bench_function("ours", |b| {
+        b.iter(|| {
+            ours.acquire().expect("there is a permit").forget();
+            ours.release(1).expect("there is room");
+        })
+    });
+    group.bench_function("glibc", |b| {
+        b.iter(|| {
+            theirs.wait();
+            theirs.post();
+        })
+    });
+    group.finish();
+    assert_eq!(ours.available().expect("not damaged"), 1);
+}
+
+fn rwlock(c: &mut Criterion) {
+    let ours = RwLock::<u64>::anonymous(0).expect("some pages");
+    let (theirs, sum) = (glibc::RwLock::default(), Sum::new());
+    let mut group = c.benchmark_group("rwlock_read");
+    group.bench_function("ours", |b| b.iter(|| *ours.read().expect("nobody dies here")));
+    group.bench_function("glibc", |b| {
+        b.iter(|| {
+            theirs.read();
+            let seen = sum.get();
+            theirs.unlock();
+            seen
+        })
+    });
+    group.finish();
+    let mut group = c.benchmark_group("rwlock_write");
+    group.bench_function("ours", |b| b.iter(|| *ours.write().expect("nobody dies here") += 1));
+    group.bench_function("glibc", |b| {
+        b.iter(|| {
+            theirs.write();
+            sum.add_one();
+            theirs.unlock();
+        })
+    });
+    group.finish();
+}
+
+/// Hand-overs between two processes, each on a core of its own. An iteration is a round trip: two of them.
+fn hand_over(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hand_over");
+    group.sample_size(20);
+    let mut bench = |name: &str, here: &mut dyn FnMut(u64), there: &mut dyn FnMut(u64)| {
+        group.bench_function(name, |b| b.iter_custom(|rounds| take_turns(rounds, &mut *here, &mut *there)));
+    };
+
+    let (ping, pong) = (glibc::Semaphore::new(0), glibc::Semaphore::new(0));
+    let here = |_| {
+        ping.post();
+        pong.wait();
+    };
+    let there = |_| {
+        ping.wait();
+        pong.post();
+    };
+    bench("glibc_semaphore", &mut { here }, &mut { there });
+
+    let (ping, pong) = (glibc::Condvar::default(), glibc::Condvar::default());
+    let here = |round| {
+        ping.set(2 * round + 1);
+        pong.wait_for(2 * round + 1);
+    };
+    let there = |round| {
+        ping.wait_for(2 * round + 1);
+        pong.set(2 * round + 1);
+    };
+    bench("glibc_condvar", &mut { here }, &mut { there });
+
+    let (ping, pong) = (Semaphore::anonymous(0).expect("a page"), Semaphore::anonymous(0).expect("a page"));
+    let give = |to: &Semaphore| to.release(1).expect("there is room");
+    let take = |from: &Semaphore| from.acquire().expect("not damaged").forget();
+    let here = |_| {
+        give(&ping);
+        take(&pong);
+    };
+    let there = |_| {
+        take(&ping);
+        give(&pong);
+    };
+    bench("semaphore", &mut { here }, &mut { there });
+
+    let (ping, pong) = (Event::anonymous(false).expect("a page"), Event::anonymous(false).expect("a page"));
+    let set = |event: &Event| event.set().expect("not damaged");
+    let wait = |event: &Event| {
+        event.wait().expect("not damaged");
+        event.clear().expect("not damaged");
+    };
+    let here = |_| {
+        set(&ping);
+        wait(&pong);
+    };
+    let there = |_| {
+        wait(&ping);
+        set(&pong);
+    };
+    bench("event", &mut { here }, &mut { there });
+    group.finish();
+}
+
+criterion_group!(benches, mutex, semaphore, rwlock, hand_over);
 criterion_main!(benches);
