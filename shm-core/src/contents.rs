@@ -514,12 +514,12 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
             return Err(bad("has bytes that must be zero and are not".into()));
         }
         let grows = flags & FLAG_GROWS != 0;
-        let may_grow = match &kind {
+        let may_grow = || match &kind {
             EntryKind::Array(layout) => layout.check_growable().is_ok(),
             EntryKind::Primitive(_) => false,
             EntryKind::Arena | EntryKind::Bytes => true,
         };
-        if flags & !FLAG_GROWS != 0 || grows && !(may_grow && i + 1 == count && header.growable()) {
+        if flags & !FLAG_GROWS != 0 || grows && !(may_grow() && i + 1 == count && header.growable()) {
             return Err(bad(format!("has the flags {flags:#x}")));
         }
         if name.is_empty() && count > 1 {

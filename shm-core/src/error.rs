@@ -102,6 +102,7 @@ impl Error {
     /// let error = Error::new(ErrorKind::Busy, "lock", "shm://table", "somebody else has it").remedy("wait");
     /// assert_eq!(error.to_string(), "cannot lock shm://table: somebody else has it; wait");
     /// ```
+    #[cold]
     pub fn new(
         kind: ErrorKind,
         operation: &'static str,
@@ -132,6 +133,7 @@ impl Error {
     }
 
     /// Makes an error out of the errno of a system call.
+    #[cold]
     pub(crate) fn system(
         operation: &'static str,
         subject: impl fmt::Display,

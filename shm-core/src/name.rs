@@ -68,7 +68,11 @@ impl SegmentName {
         if name.len() > NAME_MAX {
             return invalid(format!("it has {} bytes", name.len()));
         }
-        if let Some(odd) = name.chars().find(|c| *c == '/' || c.is_control()) {
+        // Most names are ASCII, which needs no decoding.
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'/';
+        if !name.as_bytes().iter().all(plain)
+            && let Some(odd) = name.chars().find(|c| *c == '/' || c.is_control())
+        {
             return invalid(format!("it contains {odd:?}"));
         }
         let mut path = String::with_capacity(SHM_DIR.len() + 1 + name.len());

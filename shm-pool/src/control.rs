@@ -27,7 +27,7 @@ pub(crate) struct Header {
     /// Where to look for the next free batch: the run in the upper half, a batch number in the lower. +128.
     pub(crate) cursor: AtomicU64,
     _pad1: [u64; 15],
-    /// Not 0: the master sleeps, or is about to, and wants a word through the eventfd. +256.
+    /// Not 0: the master sleeps, or is about to, and one of [`WakeFor`] says for what it wants a word through the eventfd. +256.
     pub(crate) master_sleeps: AtomicU32,
     _pad2: [u32; 31],
     /// Blocks of the arena on their way to the master; futex word of the workers that wait for memory. +384.
@@ -35,6 +35,16 @@ pub(crate) struct Header {
     /// How many workers sleep on `in_flight`. +388.
     pub(crate) hungry: AtomicU32,
     _pad3: [u32; 30],
+}
+
+/// What the master wants to be woken for while it sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum WakeFor {
+    /// For what cannot wait: a failure, a worker that waits for the master or has nothing left to do.
+    Urgent = 1,
+    /// For any result.
+    All = 2,
 }
 
 /// Messages that a ring has room for; a power of two.
@@ -365,16 +375,19 @@ impl Slot {
 }
 
 impl Header {
-    /// For a worker that has just written something: whether the master has to be woken.
-    pub(crate) fn master_wants_word(&self) -> bool {
+    /// For a worker that has just written something: whether the master has to be woken, if it is to be for what was written.
+    pub(crate) fn master_wants_word(&self, why: WakeFor) -> bool {
         // Either this sees that the master sleeps, or the master, which looks again behind the same fence, sees what was written.
         fence(Ordering::SeqCst);
-        self.master_sleeps.load(Ordering::Relaxed) != 0 && self.master_sleeps.swap(0, Ordering::Relaxed) != 0
+        let word = &self.master_sleeps;
+        let found = word.load(Ordering::Relaxed);
+        // If it has changed, somebody else has woken the master, or it has woken by itself and looked again.
+        found >= why as u32 && word.compare_exchange(found, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// For the master, before its last look around and its sleep.
-    pub(crate) fn master_goes_to_sleep(&self) {
-        self.master_sleeps.store(1, Ordering::Relaxed);
+    pub(crate) fn master_goes_to_sleep(&self, wakes_for: WakeFor) {
+        self.master_sleeps.store(wakes_for as u32, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
@@ -410,6 +423,24 @@ mod tests {
             }
             assert_eq!(slot.pop(), None);
         }
+    }
+
+    #[test]
+    fn a_resting_master_is_woken_for_urgent_words_only_and_once() {
+        let control = Control::new(1, 0).unwrap();
+        let header = control.header();
+        assert!(!header.master_wants_word(WakeFor::Urgent) && !header.master_wants_word(WakeFor::All));
+        header.master_goes_to_sleep(WakeFor::Urgent);
+        assert!(!header.master_wants_word(WakeFor::All));
+        assert!(header.master_wants_word(WakeFor::Urgent));
+        assert!(!header.master_wants_word(WakeFor::Urgent), "it is on its way");
+        header.master_goes_to_sleep(WakeFor::All);
+        assert!(header.master_wants_word(WakeFor::All));
+        header.master_goes_to_sleep(WakeFor::All);
+        assert!(header.master_wants_word(WakeFor::Urgent));
+        header.master_goes_to_sleep(WakeFor::All);
+        header.master_is_awake();
+        assert!(!header.master_wants_word(WakeFor::Urgent) && !header.master_wants_word(WakeFor::All));
     }
 
     #[test]

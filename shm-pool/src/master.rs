@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shm_sync::LockError;
 
-use crate::control::{Control, Failure, Message, Slot, State};
+use crate::control::{Control, Failure, Message, Slot, State, WakeFor};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
 use crate::results::{Inbox, Unreadable};
@@ -30,6 +30,9 @@ const CRITICAL_GRACE: Duration = Duration::from_secs(1);
 const MAX_WORKERS: usize = 1023;
 /// The master sleeps so long at most before it looks again; it is woken before that.
 const SLEEP: Duration = Duration::from_secs(1);
+/// When it has taken results in, it rests so long before it looks for more, unless there is something urgent: each time it wakes it takes the
+/// processor from a worker.
+const REST: Duration = Duration::from_millis(5);
 
 /// Forked workers and what they work on.
 pub(crate) struct Team {
@@ -210,8 +213,9 @@ impl Team {
                     Unreadable::Nonsense("results of fewer items than there are"),
                 ));
             }
-            let limit = if news { Duration::ZERO } else { SLEEP };
-            died = self.wait(limit, |slot| slot.has_message() || slot.state() == Some(State::Failed));
+            let (limit, wakes_for) = if news { (REST, WakeFor::Urgent) } else { (SLEEP, WakeFor::All) };
+            died =
+                self.wait(limit, wakes_for, |slot| slot.has_message() || slot.state() == Some(State::Failed));
         }
     }
 
@@ -235,11 +239,16 @@ impl Team {
         self.children.iter().all(|child| child.exit().is_some())
     }
 
-    /// Sleeps until a worker has news or has ended, a signal handler has run, or `limit` is over. Collects the exits of those that have ended and
-    /// returns one that did not end in order.
-    fn wait(&mut self, limit: Duration, is_news: impl Fn(&Slot) -> bool) -> Option<usize> {
+    /// Sleeps until a worker has news that it is to be woken for, or has ended, a signal handler has run, or `limit` is over. Collects the exits of
+    /// those that have ended and returns one that did not end in order.
+    fn wait(
+        &mut self,
+        limit: Duration,
+        wakes_for: WakeFor,
+        is_news: impl Fn(&Slot) -> bool,
+    ) -> Option<usize> {
         let header = self.control.header();
-        header.master_goes_to_sleep();
+        header.master_goes_to_sleep(wakes_for);
         let fresh = (0..self.children.len()).any(|rank| is_news(self.control.slot(rank)));
         let limit = if fresh { Duration::ZERO } else { limit };
         let living = |child: &Child| child.exit().is_none();
@@ -290,7 +299,7 @@ impl Team {
             if self.has_ended() || left.is_zero() {
                 break;
             }
-            self.wait(if news { Duration::ZERO } else { left }, Slot::has_message);
+            self.wait(if news { Duration::ZERO } else { left }, WakeFor::All, Slot::has_message);
         }
         if !self.has_ended() {
             // Whoever is in the critical section may leave it, so that what it guards is whole.
@@ -298,7 +307,7 @@ impl Team {
             let guard = critical.lock_timeout(CRITICAL_GRACE).or_else(LockError::recover);
             self.children.iter().for_each(Child::kill);
             while !self.has_ended() {
-                self.wait(SLEEP, |_| false);
+                self.wait(SLEEP, WakeFor::All, |_| false);
             }
             drop(guard);
             drain(self);

@@ -20,14 +20,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shm_core::OwnerId;
 
-use crate::control::{Control, Failure, Message};
+use crate::control::{Control, Failure, Message, WakeFor};
 
 /// A buffer that has so many bytes is sent: with the results of small items it fits a chunk of the arena.
 const FULL: usize = 60 << 10;
 /// Results of slow items are sent this often.
 const OFTEN: Duration = Duration::from_millis(5);
-/// The master is woken this often, by a worker that has quick items: each time it takes the processor from somebody.
-const WAKE: Duration = Duration::from_micros(200);
 /// The clock is read after so many items at least.
 const CLOCK: u32 = 1024;
 /// Blocks of this length on get their pages before they are written, so that a lack of memory is an error and no signal.
@@ -58,9 +56,8 @@ pub(crate) struct Outbox<'a> {
     /// Items until the clock is read, and how many it was the last time.
     clock_in: u32,
     clock_every: u32,
-    /// When results were sent, and when the master was told of it.
+    /// When results were sent.
     sent: Instant,
-    told: Instant,
 }
 
 impl<'a> Outbox<'a> {
@@ -80,7 +77,6 @@ impl<'a> Outbox<'a> {
             clock_in: 1,
             clock_every: 1,
             sent: Instant::now(),
-            told: Instant::now(),
         }
     }
 
@@ -136,16 +132,16 @@ impl<'a> Outbox<'a> {
         (self.complete, self.count) = (0, 0);
         self.sent = Instant::now();
         // What is in the ring is safe, whatever becomes of this worker; when the master takes it out matters less.
-        if self.sent - self.told >= WAKE || slot.is_half_full() {
-            self.wake_master()?;
-            self.told = self.sent;
-        }
-        Ok(())
+        self.tell_master(if slot.is_half_full() { WakeFor::Urgent } else { WakeFor::All })
     }
 
-    /// Tells the master that there are results, or that there is a failure, if it sleeps.
+    /// Wakes the master for what cannot wait, if it sleeps.
     pub(crate) fn wake_master(&self) -> Result<(), Undelivered> {
-        if self.control.header().master_wants_word() {
+        self.tell_master(WakeFor::Urgent)
+    }
+
+    fn tell_master(&self, why: WakeFor) -> Result<(), Undelivered> {
+        if self.control.header().master_wants_word(why) {
             (self.notify)().map_err(|errno| {
                 Undelivered::Failed(Failure::Broken(format!(
                     "cannot wake the master ({}): were the pool's descriptors closed?",

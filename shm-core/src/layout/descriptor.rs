@@ -7,6 +7,7 @@ use super::dtype::{ElementType, TypeCode};
 use super::error::LayoutError;
 use super::shape::ArrayLayout;
 use super::{MAX_DIMENSIONS, record::MAX_DESCRIPTION};
+use crate::header::{u32_at, u64_at};
 
 /// Length of the fixed part; shape, strides and the record description follow it.
 const FIXED: usize = 40;
@@ -114,14 +115,6 @@ pub fn decode(bytes: &[u8], entry_len: u64) -> Result<ArrayLayout, LayoutError> 
 
 fn exactly(field: &'static str, found: u64, expected: u64) -> Result<(), LayoutError> {
     if found == expected { Ok(()) } else { Err(LayoutError::DescriptorField { field, found, expected }) }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]))
 }
 
 #[cfg(test)]
