@@ -457,6 +457,38 @@ fn growth_without_space_changes_nothing() {
 }
 
 #[test]
+fn growth_that_runs_out_of_space_half_way_changes_nothing() {
+    let _alone = alone();
+    with_small_shm("growth_that_runs_out_of_space_half_way_changes_nothing", "size=200m", || {
+        // Another one takes and frees so much that there is room when growth begins, and often none any more before it ends.
+        let mut filler = fork(|| {
+            let file = std::fs::File::create("/dev/shm/filler").unwrap();
+            loop {
+                let flags = rustix::fs::FallocateFlags::empty();
+                let _ = rustix::fs::fallocate(&file, flags, 0, 120 << 20);
+                file.set_len(0).unwrap();
+            }
+        });
+        let mut failures = 0;
+        while failures < 40 {
+            let options = SegmentOptions::new().reserve_max(160 << 20);
+            let segment = options.create("grow", &bytes(100_000)).unwrap();
+            let (generation, len) = (segment.generation(), segment.len());
+            let on_disk = || std::fs::metadata("/dev/shm/grow").map(|m| (m.len(), m.blocks())).unwrap();
+            let before = on_disk();
+            if let Err(error) = segment.grow(150 << 20) {
+                assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error}");
+                assert_eq!((segment.generation(), segment.len(), on_disk()), (generation, len, before));
+                failures += 1;
+            }
+            delete("grow").unwrap();
+            assert_eq!(filler.try_wait(), None);
+        }
+        common::sigkill(filler);
+    });
+}
+
+#[test]
 fn what_the_dead_left_makes_room() {
     let _alone = alone();
     with_small_shm("what_the_dead_left_makes_room", "size=1m", || {
