@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::{Folder, Name, alone, fork, kind, refused};
 use ndarray::{Ix1, Ix2, IxDyn};
 use shm_core::{
-    Access, Anonymous, AnyArray, ArrayLayout, Contents, ElementType, EntryKind, ErrorKind, Segment,
-    SegmentOptions, SharedArray, delete, inspect, list_in,
+    Access, Anonymous, AnyArray, Arena, ArrayLayout, Contents, ElementType, EntryKind, ErrorKind, OwnerId,
+    Segment, SegmentOptions, SharedArray, delete, inspect, list_in,
 };
 
 /// CRC-32 as the format wants it, bit by bit: nothing of the library is used here.
@@ -381,21 +381,86 @@ fn a_length_that_a_neighbour_made_up_is_not_believed() {
         let options = SegmentOptions::new().reserve_max(1 << 20);
         let place = name.as_ref().map_or(options.anonymous(), |name| options.named(name).unwrap());
         let mut array = SharedArray::<u64, _>::full(place, 1000, 7).unwrap();
+        let len = array.segment().len();
         fork(|| {
-            let word = array.segment().as_ptr().wrapping_add(192).cast();
-            // SAFETY: the length word of the header lies in the mapping, aligned, and is accessed atomically by everybody.
-            unsafe { AtomicU64::from_ptr(word) }.store(1 << 20, Ordering::SeqCst);
+            forge_length(array.segment(), 1 << 20);
+            assert_eq!(array.segment().len(), len, "what the object has");
             array.refresh();
             // Were the new elements believed in, this would be a touch of pages that do not exist.
-            assert_eq!(array.get(array.len() - 1), if array.len() == 1000 { 7 } else { 0 });
+            assert_eq!((array.len(), array.get(999)), (1000, 7));
             let any = AnyArray::only(array.segment()).unwrap();
             use_array(&any);
-            assert!(array.segment().prefault().is_ok() || array.len() == 1000);
+            array.segment().prefault().unwrap();
             assert_eq!(array.to_ndarray().len(), array.len());
+            // What is asked for is made, whatever is said to be there.
+            array.grow(50_000).unwrap();
+            array.set(49_999, 1);
+            assert!(array.segment().len() < 1 << 20);
         })
         .expect_success();
         if let Some(name) = &name {
             assert_eq!(kind(fresh_attach(name)), ErrorKind::Corrupted);
+        }
+    }
+}
+
+/// Writes what only a hostile neighbour would into the length word of the header.
+fn forge_length(segment: &Segment, length: u64) {
+    let word = segment.as_ptr().wrapping_add(192).cast();
+    // SAFETY: the length word of the header lies in the mapping, aligned, and is accessed atomically by everybody.
+    unsafe { AtomicU64::from_ptr(word) }.store(length, Ordering::SeqCst);
+}
+
+#[test]
+fn arenas_do_not_touch_what_only_forged_words_promise() {
+    let _alone = alone();
+    const MAX: u64 = 4 << 20;
+    // A slab, a head of a run of all that may ever be, a parked head, a tail, a slab in preparation, and nonsense (section 6.3).
+    let kept = 2047 << 32;
+    let words = [2, 3 | 63 << 3 | kept, 3 | 8 << 3 | kept | 1 << 63, 4 | kept, 1 | kept, u64::MAX];
+    for word in words {
+        for attached_before in [true, false] {
+            let options = SegmentOptions::new().reserve_max(MAX as usize);
+            let contents = Contents::new().arena("heap", 1 << 20).unwrap();
+            let segment = options.create_anonymous(&contents).unwrap();
+            let origin = segment.entry("heap").unwrap().offset();
+            let before = Arena::create_in(&segment, "heap").unwrap();
+            let mut child = fork(|| {
+                forge_length(&segment, MAX);
+                // The chunk table follows 12 288 bytes of header and owners; the segment has about 15 of 63 chunks now.
+                for chunk in 12..60 {
+                    let at = segment.as_ptr().wrapping_add(origin + 12_288 + 8 * chunk).cast();
+                    // SAFETY: a word of the chunk table, which exists whole from the beginning and is accessed atomically.
+                    unsafe { AtomicU64::from_ptr(at) }.store(word, Ordering::SeqCst);
+                }
+                let after;
+                let arena = if attached_before {
+                    &before
+                } else {
+                    after = Arena::attach(&segment, "heap").unwrap();
+                    &after
+                };
+                let usage = arena.usage().unwrap();
+                assert!(usage.total <= 1 << 20, "{usage:?}");
+                assert!(arena.reclaim().unwrap().bytes <= MAX);
+                for at in (origin as u64..MAX).step_by(4096) {
+                    if let Ok(block) = arena.adopt(at, OwnerId::KEPT) {
+                        // SAFETY: the block is this handle's alone.
+                        unsafe { block.as_ptr().write_bytes(1, block.capacity()) };
+                    }
+                    if let Ok(pointer) = arena.pointer(at, 4096) {
+                        // SAFETY: the arena says that these bytes are there.
+                        unsafe { pointer.read_volatile() };
+                    }
+                }
+                for len in [1, 300, 2000, 30_000, 100_000, 700_000, 3_000_000] {
+                    let blocks: Vec<_> = (0..20).map_while(|_| arena.alloc_zeroed(len).ok()).collect();
+                    assert!(blocks.len() * len <= MAX as usize);
+                }
+            });
+            let status = child.wait();
+            let words = child.panic_message();
+            assert_eq!(status, shm_testkit::Status::Exited(0), "{word:#x}, {attached_before}: {words:?}");
         }
     }
 }

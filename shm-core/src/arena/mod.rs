@@ -346,7 +346,7 @@ impl Arena {
         let entry = &self.segment.entries()[self.entry];
         if entry.grows() {
             let len = (self.segment.len() as u64).saturating_sub(self.origin);
-            // SAFETY: the segment's bytes exist up to its length.
+            // SAFETY: the kernel has confirmed that the segment's bytes exist up to this length (`Segment::len`).
             unsafe { self.heap.region.extend(len) };
         }
         self.heap.region.len() > before

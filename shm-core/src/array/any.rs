@@ -33,9 +33,10 @@ use crate::segment::{self, IntoPlace, Segment, SegmentOptions};
 pub struct AnyArray {
     segment: Segment,
     entry: usize,
-    /// The layout at `generation`.
+    /// The layout at `segment_len`.
     layout: ArrayLayout,
-    generation: u64,
+    /// Length of the segment when it was looked at last.
+    segment_len: usize,
 }
 
 impl AnyArray {
@@ -173,8 +174,8 @@ impl AnyArray {
 
     fn of_entry(segment: &Segment, entry: usize) -> Result<AnyArray> {
         let found = &segment.entries()[entry];
-        let generation = segment.generation();
-        let Some(layout) = found.layout_at(segment.existing_len(generation)) else {
+        let segment_len = segment.len();
+        let Some(layout) = found.layout_at(segment_len) else {
             return Err(Error::new(
                 ErrorKind::NoSuchEntry,
                 "attach",
@@ -182,7 +183,7 @@ impl AnyArray {
                 "the entry is no array",
             ));
         };
-        Ok(AnyArray { segment: segment.clone(), entry, layout, generation })
+        Ok(AnyArray { segment: segment.clone(), entry, layout, segment_len })
     }
 
     /// Returns the segment that the array is in.
@@ -373,15 +374,18 @@ impl AnyArray {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn refresh(&mut self) -> bool {
-        let generation = self.segment.generation();
-        if generation == self.generation {
+        let promised = self.segment.generation();
+        if promised == self.segment_len as u64 {
             return false;
         }
-        let len = self.segment.existing_len(generation);
+        let len = self.segment.existing_len(promised);
+        if len == self.segment_len {
+            return false; // a neighbour made the promise up
+        }
         if let Some(layout) = self.segment.entries()[self.entry].layout_at(len) {
             self.layout = layout;
         }
-        self.generation = generation;
+        self.segment_len = len;
         true
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mm::Advice;
 
-use super::attachment::{Attachment, Key, Subject, registry};
+use super::attachment::{self, Attachment, Key, Subject, registry};
 use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
@@ -85,13 +85,14 @@ pub(super) fn open_again(
     attachment: &Attachment,
     access: Access,
 ) -> Result<OwnedFd> {
-    let object = |fd: BorrowedFd<'_>| object::stat(fd).ok().map(|stat| (stat.device, stat.inode));
+    let is_it = |fd: &OwnedFd| object::stat(fd.as_fd()).is_ok_and(|stat| attachment.is(&stat));
     if let Some(name) = &attachment.name
         && let Ok(fd) = object::open(name.path(), access)
-        && object(fd.as_fd()).is_some_and(|found| object(attachment.fd()) == Some(found))
+        && is_it(&fd)
     {
         return Ok(fd);
     }
+    attachment.stat().map_err(|errno| attachment::lost(operation, attachment, errno))?;
     reopen(operation, &attachment.subject(), attachment.fd(), access)
 }
 
@@ -168,10 +169,10 @@ fn attach_object(
     header.check_len(u64_at(&buffer, LENGTH_AT), stat.size).map_err(corrupt)?;
     let entries = contents::decode(&header, meta).map_err(corrupt)?;
 
-    let key = (options.access != Access::CopyOnWrite).then(|| key(&stat, options.access));
-    // The lock makes "look, map, enter" one step.
+    let key = key(&stat, options.access);
+    // The lock makes "look, map, enter" one step. Private mappings are never entered: each has changes of its own.
     let mut registry = registry();
-    if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
+    if let Some(known) = registry.get(&key).and_then(std::sync::Weak::upgrade) {
         if known.is_inherited() {
             known.adopt(fd);
         }
@@ -182,7 +183,7 @@ fn attach_object(
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
     let name = name.take().map(absolute).transpose()?;
     let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false);
-    if let Some(key) = key {
+    if options.access != Access::CopyOnWrite {
         registry.insert(key, Arc::downgrade(&attachment));
     }
     drop(registry); // the rest may take long

@@ -102,7 +102,7 @@ pub(crate) fn create(
     let key = attach::key(&stat, Access::ReadWrite);
     let name = name.clone().map(attach::absolute).transpose()?;
     let attachment =
-        Attachment::new(fd, mapping, Some(key), header, entries, name.clone(), Access::ReadWrite, owner);
+        Attachment::new(fd, mapping, key, header, entries, name.clone(), Access::ReadWrite, owner);
     let Some(name) = name else {
         registry().insert(key, std::sync::Arc::downgrade(&attachment));
         return Ok(Segment { attachment });
