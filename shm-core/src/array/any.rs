@@ -5,8 +5,8 @@
     reason = "computes the address of the array inside the mapping, and copies shared bytes"
 )]
 
-use super::racy;
-use crate::contents::{Contents, EntryKind};
+use super::racy::{self, Unit};
+use crate::contents::{Contents, Entry, EntryKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ArrayLayout, LayoutError};
 use crate::name::AsSegmentName;
@@ -37,6 +37,8 @@ pub struct AnyArray {
     layout: ArrayLayout,
     /// Length of the segment when it was looked at last.
     segment_len: usize,
+    /// By how many bytes the elements are accessed; the same for every handle of the array that has elements.
+    unit: Unit,
 }
 
 impl AnyArray {
@@ -183,7 +185,8 @@ impl AnyArray {
                 "the entry is no array",
             ));
         };
-        Ok(AnyArray { segment: segment.clone(), entry, layout, segment_len })
+        let unit = unit_of(found, &layout);
+        Ok(AnyArray { segment: segment.clone(), entry, layout, segment_len, unit })
     }
 
     /// Returns the segment that the array is in.
@@ -214,6 +217,11 @@ impl AnyArray {
     /// ```
     pub fn layout(&self) -> &ArrayLayout {
         &self.layout
+    }
+
+    /// By how many bytes the elements are accessed.
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
     }
 
     /// Tells whether the array grows with its segment.
@@ -274,8 +282,9 @@ impl AnyArray {
     /// ```
     pub fn read_element(&self, index: &[usize], bytes: &mut [u8]) -> Result<()> {
         let at = self.element("read", index, bytes.len())?;
-        // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has; shared bytes are accessed atomically.
-        unsafe { racy::read(at, bytes.as_mut_ptr(), bytes.len()) };
+        // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has, both multiples of the unit, by which
+        // every handle accesses them; `bytes` is private.
+        unsafe { racy::read(self.unit, at, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
     }
 
@@ -298,7 +307,7 @@ impl AnyArray {
         }
         let at = self.element("write", index, bytes.len())?;
         // SAFETY: as in `read_element`, and the mapping is writable.
-        unsafe { racy::write(at, bytes.as_ptr(), bytes.len()) };
+        unsafe { racy::write(self.unit, at, bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 
@@ -383,11 +392,20 @@ impl AnyArray {
             return false; // a neighbour made the promise up
         }
         if let Some(layout) = self.segment.entries()[self.entry].layout_at(len) {
+            // Only that of an array that was empty can be another one now.
+            self.unit = unit_of(&self.segment.entries()[self.entry], &layout);
             self.layout = layout;
         }
         self.segment_len = len;
         true
     }
+}
+
+/// The unit of an array's elements. Mappings begin at a page, so offsets are aligned as addresses are.
+fn unit_of(entry: &Entry, layout: &ArrayLayout) -> Unit {
+    Unit::new(layout.element().item_size(), |unit| {
+        entry.offset().is_multiple_of(unit) && layout.is_aligned_to(unit)
+    })
 }
 
 /// An array has other elements than somebody expects.
