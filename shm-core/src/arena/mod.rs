@@ -363,6 +363,7 @@ impl Arena {
     #[cold]
     fn register(&self, operation: &'static str) -> Result<&Registration> {
         loop {
+            let _no_child_gets_the_descriptor = crate::segment::registry();
             let descriptor = self.segment.fresh_descriptor().map_err(|error| error.during(operation))?;
             let locks = FileLocks { descriptor: std::os::fd::AsFd::as_fd(&descriptor), entry: self.entry };
             let registered = self.heap.register(&locks, std::process::id());

@@ -5,13 +5,13 @@
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mm::Advice;
 
-use super::attachment::{self, Attachment, Key, Subject, registry};
+use super::attachment::{self, Attachment, Key, Registry, Subject, registry};
 use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
@@ -40,10 +40,11 @@ enum Outcome {
 /// Attaches what has the name.
 pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
+        let registry = registry();
         let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", &name, e))?;
         // The attachment keeps the name: it goes in and comes back, because a copy is an allocation.
         let mut lent = Some(name);
-        let outcome = attach_object(fd, &mut lent, true, options)?;
+        let outcome = attach_object(registry, fd, &mut lent, true, options)?;
         name = match (outcome, lent) {
             (Outcome::Attached(segment), _) => return Ok(segment),
             (Outcome::Gone, Some(name)) => name,
@@ -66,8 +67,9 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
     let mut name = name_of(fd.as_fd(), &stat);
     for attempt in 0..ATTEMPTS {
         // A description of its own: locks on one that came from elsewhere are shared with whoever sent it.
+        let registry = registry();
         let fresh = reopen("attach", &subject, fd.as_fd(), options.access)?;
-        match attach_object(fresh, &mut name, stat.links > 0, options)? {
+        match attach_object(registry, fresh, &mut name, stat.links > 0, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => break,
             Outcome::Gone => wait_a_little(attempt),
@@ -127,7 +129,10 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
 }
 
 /// One try; `linked` says that the object must still have a name. A new attachment takes the name with it.
+///
+/// The registry's lock, taken before the descriptor was opened, makes "look, map, enter" one step, and keeps away a fork in the middle of it.
 fn attach_object(
+    mut registry: MutexGuard<'_, Registry>, // the first parameter is dropped last
     fd: OwnedFd,
     name: &mut Option<SegmentName>,
     linked: bool,
@@ -170,11 +175,12 @@ fn attach_object(
     let entries = contents::decode(&header, meta).map_err(corrupt)?;
 
     let key = key(&stat, options.access);
-    // The lock makes "look, map, enter" one step. Private mappings are never entered: each has changes of its own.
-    let mut registry = registry();
+    // Private mappings are never entered: each has changes of its own.
     if let Some(known) = registry.get(&key).and_then(std::sync::Weak::upgrade) {
         if known.is_inherited() {
             known.adopt(fd);
+        } else {
+            drop(fd);
         }
         drop(registry);
         prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;

@@ -26,15 +26,15 @@ use crate::sys::mapping::Mapping;
 use crate::sys::object::{self, Stat};
 
 /// Device, inode and access mode.
-pub(super) type Key = (u64, u64, u8);
+pub(crate) type Key = (u64, u64, u8);
 /// A hash map, because it keeps its memory when it becomes empty, with a hasher that costs two multiplications: attaching asks it twice.
-type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
+pub(crate) type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
 
 /// A hasher for the numbers of devices and inodes, which the kernel chooses: nobody can aim at its weaknesses.
 #[derive(Default)]
-pub(super) struct Mix(u64);
+pub(crate) struct Mix(u64);
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {
@@ -56,7 +56,11 @@ impl Hasher for Mix {
 }
 
 /// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
-pub(super) fn registry() -> MutexGuard<'static, Registry> {
+///
+/// Forks wait for the guard, too. Whoever opens a descriptor under it, and closes it or enters its attachment before the guard goes, leaves no child
+/// with a descriptor that the child knows nothing of and that keeps locks held as long as the child lives.
+pub(crate) fn registry() -> MutexGuard<'static, Registry> {
+    fork_count(); // the handlers that make forks wait are registered by it
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

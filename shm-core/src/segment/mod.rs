@@ -25,7 +25,7 @@ use std::sync::Arc;
 use rustix::mm::{Advice as OsAdvice, MsyncFlags};
 
 pub use attachment::{UnmapVeto, set_unmap_veto};
-pub(crate) use attachment::{after_fork, before_fork};
+pub(crate) use attachment::{after_fork, before_fork, registry};
 pub(crate) use create::{create, create_or_attach};
 pub use lease::{ExclusiveLease, Lease};
 pub use list::{SegmentInfo, inspect, list, list_in};
@@ -44,7 +44,9 @@ use attachment::Attachment;
 /// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
 /// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
 /// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
-/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own.
+/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own. A fork waits until no other thread
+/// is in the middle of attaching or removing, so that a child inherits whole attachments only; those of other threads, which nobody in the child
+/// can drop, stay until it ends or executes another program.
 ///
 /// ```
 /// use shm_core::{Contents, Segment, SegmentOptions};
