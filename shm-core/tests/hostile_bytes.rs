@@ -471,6 +471,32 @@ fn fresh_attach(name: &Name) -> shm_core::Result<()> {
 }
 
 #[test]
+fn one_long_description_is_read_once() {
+    let _alone = alone();
+    let folder = Folder::new("long");
+    let name = Name::inside(&folder, "segment");
+    let fields: String = (0..50_000).map(|i| format!(";5:{i:05}@{i}=<u1")).collect();
+    let record = shm_core::Record::parse(format!("{{70000{fields}}}").as_bytes()).unwrap();
+    let long = ArrayLayout::c_order(ElementType::Record(record.into()), &[0]).unwrap();
+    let short = ArrayLayout::c_order(ElementType::U8, &[0]).unwrap();
+    let mut contents = Contents::new().array("long", &long).unwrap();
+    for number in 1..4096 {
+        contents = contents.array(&number.to_string(), &short).unwrap();
+    }
+    SegmentOptions::new().create(&name, &contents).unwrap();
+    assert_eq!(use_it(&name), None);
+    // Every entry points at the long one: checking all of them would be the work of a minute.
+    let mut bytes = std::fs::read(name.path()).unwrap();
+    for entry in 1..4096 {
+        bytes.copy_within(256 + 32..256 + 44, 256 + 64 * entry + 32);
+    }
+    seal(&mut bytes);
+    std::fs::write(name.path(), &bytes).unwrap();
+    refused(Segment::attach(&name), ErrorKind::Corrupted, &["entry 1 ", "descriptor", "delete it"]);
+    assert_eq!(use_it(&name), Some(ErrorKind::Corrupted));
+}
+
+#[test]
 fn tables_that_contradict_themselves() {
     let _alone = alone();
     let folder = Folder::new("table");
@@ -523,10 +549,11 @@ fn tables_that_contradict_themselves() {
         }
         assert_eq!(use_it(&name), Some(ErrorKind::Corrupted));
     }
-    // Two entries of one name.
+    // Two entries of one name, the third and the first, which have three and four bytes for it.
     let mut twice = bytes.clone();
-    let (from, to) = (GRID + 44..GRID + 56, LOCK + 44..LOCK + 56);
-    twice.copy_within(from, to.start);
+    let (from, to) = (u64_at(&bytes, RAW + 48) as usize, u64_at(&bytes, LOCK + 48) as usize);
+    twice.copy_within(from..from + 3, to);
+    twice[LOCK + 44] = 3;
     seal(&mut twice);
     std::fs::write(name.path(), &twice).unwrap();
     refused(Segment::attach(&name), ErrorKind::Corrupted, &["name of another entry"]);
