@@ -482,7 +482,8 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
             EntryKind::Primitive(_) => false,
             EntryKind::Arena | EntryKind::Bytes => true,
         };
-        if flags & !FLAG_GROWS != 0 || grows && !(may_grow && i + 1 == count && header.growable()) {
+        let ends_last = i + 1 == count && offset + len == header.created_len;
+        if flags & !FLAG_GROWS != 0 || grows && !(may_grow && ends_last && header.growable()) {
             return Err(bad(format!("has the flags {flags:#x}")));
         }
         if name.is_empty() && count > 1 {

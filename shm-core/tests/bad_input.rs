@@ -195,6 +195,28 @@ fn something_else_in_place_of_a_segment() {
 }
 
 #[test]
+fn links_on_the_way_that_lead_in_a_circle() {
+    let _alone = alone();
+    let folder = Folder::new("circle");
+    symlink("b", folder.path().join("a")).unwrap();
+    symlink("a", folder.path().join("b")).unwrap();
+    let name = SegmentName::file(folder.path().join("a/segment")).unwrap();
+    let before = snapshot(folder.path());
+    for result in [
+        Segment::attach(&name).map(drop),
+        inspect(&name).map(drop),
+        delete(&name),
+        SegmentOptions::new().create(&name, &bytes(1)).map(drop),
+        SegmentOptions::new().create_or_attach(&name, &bytes(1)).map(drop),
+    ] {
+        refused(result, ErrorKind::System, &[&name.to_string(), "circle", "/a lead", "use another path"]);
+    }
+    // The end of a name that is such a circle is a link like any other.
+    in_the_way(&SegmentName::file(folder.path().join("b")).unwrap(), "it is a symbolic link");
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
 fn something_else_in_shared_memory() {
     let _alone = alone();
     let (fifo, folder, link, target, text) =

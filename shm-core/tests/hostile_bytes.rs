@@ -557,6 +557,15 @@ fn tables_that_contradict_themselves() {
     seal(&mut twice);
     std::fs::write(name.path(), &twice).unwrap();
     refused(Segment::attach(&name), ErrorKind::Corrupted, &["name of another entry"]);
+    // An entry that grows ends where the segment ends.
+    let mut longer = bytes.clone();
+    longer.push(0);
+    for at in [40, 192] {
+        longer[at..at + 8].copy_from_slice(&(bytes.len() as u64 + 1).to_le_bytes());
+    }
+    seal(&mut longer);
+    std::fs::write(name.path(), &longer).unwrap();
+    refused(Segment::attach(&name), ErrorKind::Corrupted, &["flags"]);
     std::fs::write(name.path(), &bytes).unwrap();
     assert!(SharedArray::<f64, Ix1>::in_segment(&Segment::attach(&name).unwrap(), "log").is_err());
 }

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "counters in memory that forked processes share")]
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -469,4 +469,44 @@ fn until_the_last_detaches_under_fire() {
 #[test]
 fn scoped_under_fire() {
     race_under_fire(Lifetime::Scoped);
+}
+
+/// Takes the exclusive lock of a byte, as whoever removes a name takes the one for it; see `FORMAT.md`, section 4.
+fn lock_byte(file: &fs::File, byte: i64) {
+    // SAFETY: integers only.
+    let mut lock: libc::flock64 = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as libc::c_short, byte, 1);
+    // SAFETY: the descriptor is open, and the lock lives through the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_reaper_does_not_make_the_dead_seem_alive() {
+    let _alone = alone();
+    let folder = Folder::new("seems");
+    let name = SegmentName::file(folder.path.join("segment")).unwrap();
+    let options = SegmentOptions::new().lifetime(Lifetime::Scoped);
+    fork_child(|| {
+        std::mem::forget(SharedArray::<u64, _>::zeros(options.named(&name).unwrap(), 8).unwrap());
+        0
+    })
+    .expect_success();
+    // A stopped process that was about to remove it: the dead segment stays where it is, whoever looks.
+    let remover = fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    lock_byte(&remover, (1 << 62) + 2);
+    let mut reaper = fork_child(|| {
+        loop {
+            assert!(reap_in(&folder.path).unwrap().is_empty());
+        }
+    });
+    for _ in 0..times(5000) {
+        assert_eq!(Segment::attach(&name).map(drop).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(reaper.try_wait(), None, "{:?}", reaper.panic_message());
+    reaper.kill(libc::SIGKILL);
+    assert_eq!(reaper.wait(), Status::Killed(libc::SIGKILL));
+    assert_eq!(folder.files(), 1);
+    drop(remover);
+    assert_eq!(reap_in(&folder.path).unwrap().len(), 1);
 }

@@ -303,9 +303,10 @@ pub(super) fn header_error(operation: &'static str, subject: &dyn Display, error
 pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => not_found(operation, name),
-        Errno::LOOP | Errno::MLINK => {
+        Errno::LOOP | Errno::MLINK if object::stat_name(name.path()) != Err(Errno::LOOP) => {
             not_a_segment(operation, name, "it is a symbolic link, and those are not followed".into())
         }
+        Errno::LOOP => link_loop(operation, name),
         Errno::ISDIR => not_a_segment(operation, name, "it is a directory".into()),
         Errno::NXIO => not_a_segment(operation, name, "it is a FIFO, a socket or a device".into()),
         Errno::ACCESS | Errno::PERM => {
@@ -333,6 +334,16 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
         }
         errno => Error::system(operation, name, "open", errno),
     }
+}
+
+/// The error for a folder that cannot be reached.
+pub(super) fn link_loop(operation: &'static str, name: &SegmentName) -> Error {
+    let reason = format!(
+        "symbolic links on the way to {} lead in a circle, or are too many",
+        name.directory().display()
+    );
+    Error::new(ErrorKind::System, operation, name, reason)
+        .remedy("have the links changed, or use another path")
 }
 
 fn not_found(operation: &'static str, name: &SegmentName) -> Error {

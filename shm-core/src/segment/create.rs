@@ -153,6 +153,7 @@ fn refuse_if_taken(name: &SegmentName) -> Result<()> {
         let stat = match object::stat_name(name.path()) {
             // Without such a directory too, which the creation itself explains.
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(Errno::LOOP) => return Err(attach::link_loop("create", name)),
             Err(errno) => return Err(Error::system("create", name, "stat", errno)),
             Ok(stat) => stat,
         };

@@ -14,7 +14,7 @@ use super::Access;
 const RESERVE_STEP: u64 = 64 << 20;
 
 /// What `fstat` says about an object, in the crate's terms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) device: u64,
     pub(crate) inode: u64,
