@@ -20,7 +20,7 @@ use shm_core::{
     Anonymous, Error, ErrorKind, Lifetime, Segment, SegmentName, SegmentOptions, SharedArray, delete,
     inspect, list_in, reap_in,
 };
-use shm_testkit::{Child, Cleanup, Status, Watchdog, fork_child, unique_name};
+use shm_testkit::{Child, Cleanup, Numbers, Status, Watchdog, fork_child, unique_name};
 
 const WORKERS: usize = 8;
 const LIFETIMES: [Lifetime; 3] = [Lifetime::Persistent, Lifetime::LastDetach, Lifetime::Scoped];
@@ -363,18 +363,6 @@ fn names_appear_whole_and_each_is_deleted_once() {
     is_free(&name);
 }
 
-/// Numbers that look random and are the same in every run (Marsaglia's xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 fn kill(worker: &mut Child) {
     still_works(worker);
     worker.kill(libc::SIGKILL);
@@ -407,7 +395,7 @@ fn race_under_fire(lifetime: Lifetime) {
             }
         })
     };
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15 ^ lifetime as u64);
+    let mut numbers = Numbers::new(0x9E37_79B9_7F4A_7C15 ^ lifetime as u64);
     let mut workers: Vec<Child> = (0..WORKERS).map(start).collect();
     let mut first = None;
     let mut kills = 0;
