@@ -468,9 +468,14 @@ pub(crate) struct Plan<'a> {
 pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<Entry>, HeaderError> {
     let count = header.entries as usize;
     let mut entries: Vec<Entry> = Vec::with_capacity(count);
+    let bad_entry =
+        |i: usize, what: &str| HeaderError::Corrupted(format!("entry {i} of its table of contents {what}"));
+    let table_end = HEADER_LEN + count * ENTRY_LEN;
+    // Parts that do not overlap fit behind the table together. Otherwise one long description might have to be read thousands of times.
+    let mut room = meta.len().saturating_sub(table_end);
     for i in 0..count {
         let raw = &meta[HEADER_LEN + i * ENTRY_LEN..][..ENTRY_LEN];
-        let bad = |what: String| HeaderError::Corrupted(format!("entry {i} of its table of contents {what}"));
+        let bad = |what: String| bad_entry(i, &what);
         let (offset, len, align) = (u64_at(raw, 8), u64_at(raw, 16), u64_at(raw, 24));
         if !align.is_power_of_two() || align > 1 << 40 || align.trailing_zeros() > header.alignment_log2 {
             return Err(bad(format!("has the alignment {align}")));
@@ -481,23 +486,23 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
         if offset.checked_add(len).is_none_or(|end| end > header.created_len) {
             return Err(bad(format!("has {len} bytes from {offset} on, past the segment's end")));
         }
-        let part = |at: u64, len: u32| -> Option<&[u8]> {
+        let mut part = |at: u64, len: u32| -> Option<&[u8]> {
             let (at, len) = (usize::try_from(at).ok()?, len as usize);
-            let table_end = HEADER_LEN + count * ENTRY_LEN;
             if len == 0 {
                 return (at == 0).then_some(&[]);
             }
             (at >= table_end).then_some(())?;
+            room = room.checked_sub(len)?;
             meta.get(at..at.checked_add(len)?)
         };
+        let descriptor = part(u64_at(raw, 32), u32_at(raw, 40))
+            .filter(|_| u64_at(raw, 32).is_multiple_of(8))
+            .ok_or_else(|| bad("has no valid descriptor".into()))?;
         let name_bytes = part(u64_at(raw, 48), u32_at(raw, 44)).filter(|n| n.len() <= MAX_NAME);
         let name = name_bytes
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .filter(|name| !name.contains('\0'))
             .ok_or_else(|| bad("has no valid name".into()))?;
-        let descriptor = part(u64_at(raw, 32), u32_at(raw, 40))
-            .filter(|_| u64_at(raw, 32).is_multiple_of(8))
-            .ok_or_else(|| bad("has no valid descriptor".into()))?;
         let (kind_code, code, flags) = (u32_at(raw, 0), u32_at(raw, 4), u32_at(raw, 56));
         let kind = match kind_code {
             1 => {
@@ -519,14 +524,12 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
             EntryKind::Primitive(_) => false,
             EntryKind::Arena | EntryKind::Bytes => true,
         };
-        if flags & !FLAG_GROWS != 0 || grows && !(may_grow() && i + 1 == count && header.growable()) {
+        let ends_last = i + 1 == count && offset + len == header.created_len;
+        if flags & !FLAG_GROWS != 0 || grows && !(may_grow() && ends_last && header.growable()) {
             return Err(bad(format!("has the flags {flags:#x}")));
         }
         if name.is_empty() && count > 1 {
             return Err(bad("has no name and is not the only one".into()));
-        }
-        if entries.iter().any(|e| e.name == name) {
-            return Err(bad("has the name of another entry".into()));
         }
         // Entries come in the order of their bytes, so comparing with the last one suffices.
         if entries.last().is_some_and(|e| (e.offset + e.len) as u64 > offset) {
@@ -540,6 +543,14 @@ pub(crate) fn decode(header: &Header, meta: &[u8]) -> std::result::Result<Vec<En
             align,
             grows,
         });
+    }
+    if count > 1 {
+        // Sorted, because a table of 4 096 names has 8 million pairs.
+        let mut names: Vec<(&str, usize)> = entries.iter().map(Entry::name).zip(0..).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(bad_entry(twice[1].1, "has the name of another entry"));
+        }
     }
     Ok(entries)
 }

@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use shm_core::{Arena, Contents, ErrorKind, OwnerId, Segment, SegmentOptions};
-use shm_testkit::{Cleanup, Status, Watchdog, fork_child, unique_name};
+use shm_testkit::{Cleanup, Numbers, Status, Watchdog, fork_child, unique_name};
 
 const LIMIT: Duration = Duration::from_secs(300);
-
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// Lengths of all kinds: blocks of every class, and runs.
 fn any_len(numbers: &mut Numbers) -> usize {
@@ -29,7 +18,7 @@ fn any_len(numbers: &mut Numbers) -> usize {
 
 /// Allocates, checks and frees for `rounds` rounds; every byte of a block is its holder's `mark`.
 fn work(arena: &Arena, mark: u8, seed: u64, rounds: u64) {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     let mut held = Vec::new();
     for round in 0..rounds {
         if held.len() < 20 && numbers.below(2) == 0 {
@@ -62,7 +51,7 @@ fn killed_processes_leak_nothing_that_cannot_be_reclaimed() {
     mine.write(0, &[0xAB; 3000]).unwrap();
     let kept = arena.alloc(100_000).unwrap().keep().unwrap();
 
-    let mut numbers = Numbers(42);
+    let mut numbers = Numbers::new(42);
     for round in 0..12 {
         let mut children: Vec<_> = (0..4u8)
             .map(|i| {

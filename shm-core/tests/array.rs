@@ -9,13 +9,14 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Name, Numbers, alone, fork, kind, refused};
+use common::{Name, alone, fork, kind, refused};
 use ndarray::{Array2, ArrayD, Ix0, Ix1, Ix2, IxDyn, ShapeBuilder, array, s};
 use shm_core::element::FixedBytes;
 use shm_core::layout::MAX_DIMENSIONS;
 use shm_core::{
     Access, Anonymous, AnyArray, ArrayLayout, ElementType, ErrorKind, SegmentOptions, SharedArray,
 };
+use shm_testkit::Numbers;
 
 const I32: ElementType = ElementType::I32;
 
@@ -168,7 +169,7 @@ fn random_strides_are_as_a_naive_indexer_says() {
     // SAFETY: nobody else has the array.
     assert_eq!(unsafe { bytes.view() }, array![[0, 0, 7]]);
 
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    let mut numbers = Numbers::new(0x9E37_79B9_7F4A_7C15);
     for _ in 0..300 {
         let ndim = numbers.below(5) as usize;
         let shape: Vec<usize> = (0..ndim).map(|_| 1 + numbers.below(4) as usize).collect();

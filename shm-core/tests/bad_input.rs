@@ -195,6 +195,28 @@ fn something_else_in_place_of_a_segment() {
 }
 
 #[test]
+fn links_on_the_way_that_lead_in_a_circle() {
+    let _alone = alone();
+    let folder = Folder::new("circle");
+    symlink("b", folder.path().join("a")).unwrap();
+    symlink("a", folder.path().join("b")).unwrap();
+    let name = SegmentName::file(folder.path().join("a/segment")).unwrap();
+    let before = snapshot(folder.path());
+    for result in [
+        Segment::attach(&name).map(drop),
+        inspect(&name).map(drop),
+        delete(&name),
+        SegmentOptions::new().create(&name, &bytes(1)).map(drop),
+        SegmentOptions::new().create_or_attach(&name, &bytes(1)).map(drop),
+    ] {
+        refused(result, ErrorKind::System, &[&name.to_string(), "circle", "/a lead", "use another path"]);
+    }
+    // The end of a name that is such a circle is a link like any other.
+    in_the_way(&SegmentName::file(folder.path().join("b")).unwrap(), "it is a symbolic link");
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
 fn something_else_in_shared_memory() {
     let _alone = alone();
     let (fifo, folder, link, target, text) =
@@ -453,6 +475,38 @@ fn growth_without_space_changes_nothing() {
         array.grow(900_000).unwrap();
         array.set(899_999, 2);
         assert_eq!(SharedArray::<u8, Ix1>::attach("grow").unwrap().get(899_999), 2);
+    });
+}
+
+#[test]
+fn growth_that_runs_out_of_space_half_way_changes_nothing() {
+    let _alone = alone();
+    with_small_shm("growth_that_runs_out_of_space_half_way_changes_nothing", "size=200m", || {
+        // Another one takes and frees so much that there is room when growth begins, and often none any more before it ends.
+        let mut filler = fork(|| {
+            let file = std::fs::File::create("/dev/shm/filler").unwrap();
+            loop {
+                let flags = rustix::fs::FallocateFlags::empty();
+                let _ = rustix::fs::fallocate(&file, flags, 0, 120 << 20);
+                file.set_len(0).unwrap();
+            }
+        });
+        let mut failures = 0;
+        while failures < 40 {
+            let options = SegmentOptions::new().reserve_max(160 << 20);
+            let segment = options.create("grow", &bytes(100_000)).unwrap();
+            let (generation, len) = (segment.generation(), segment.len());
+            let on_disk = || std::fs::metadata("/dev/shm/grow").map(|m| (m.len(), m.blocks())).unwrap();
+            let before = on_disk();
+            if let Err(error) = segment.grow(150 << 20) {
+                assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error}");
+                assert_eq!((segment.generation(), segment.len(), on_disk()), (generation, len, before));
+                failures += 1;
+            }
+            delete("grow").unwrap();
+            assert_eq!(filler.try_wait(), None);
+        }
+        common::sigkill(filler);
     });
 }
 

@@ -9,12 +9,13 @@ mod common;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Name, Numbers, alone, kind, refused};
+use common::{Name, alone, kind, refused};
 use ndarray::IxDyn;
 use shm_core::{
     Access, AnyArray, ArrayLayout, Contents, ElementType, EntryKind, ErrorKind, Record, Result, Segment,
     SegmentName, SegmentOptions, SharedArray, delete, inspect, list, reap,
 };
+use shm_testkit::Numbers;
 
 const ACCESSES: [Access; 3] = [Access::ReadWrite, Access::ReadOnly, Access::CopyOnWrite];
 
@@ -295,14 +296,17 @@ fn every_field_of_a_descriptor() {
     for (at, value, reason) in of_rich {
         target.is_refused(&rich.clone().put(*at, value).sealed(), ErrorKind::Corrupted, reason);
     }
-    // Names may lie anywhere behind the table, also in each other.
+    // That names do not lie in each other is the writer's rule.
     let nested = rich.clone().put(entry(1) + 48, &(name_at(0) as u64 + 1).to_le_bytes());
     assert_eq!(target.attack(&nested.sealed()), Ok(()));
     let twice = rich.clone().put(entry(1) + 44, &rich.0[entry(0) + 44..][..12]);
     target.is_refused(&twice.sealed(), ErrorKind::Corrupted, "has the name of another entry");
     // A place that suits no f64, and says so: reached without types only.
     let odd = rich.clone().put(entry(4) + 8, &(rich.u64_at(entry(4) + 8) - 1).to_le_bytes());
-    let odd = odd.put(entry(4) + 24, &1u64.to_le_bytes()).sealed();
+    let odd = odd
+        .put(entry(4) + 16, &(last_len + 1).to_le_bytes())
+        .put(entry(4) + 24, &1u64.to_le_bytes())
+        .sealed();
     assert_eq!(target.attack(&odd), Ok(()));
     let segment = Segment::attach(&target.segment).unwrap();
     refused(SharedArray::<f64, IxDyn>::in_segment(&segment, "grows"), ErrorKind::ShapeMismatch, &["aligned"]);
@@ -316,7 +320,7 @@ fn many_scrambled_bytes_with_a_fitting_checksum() {
     let samples = [Bytes::plain(), Bytes::rich()];
     let odd =
         [0, 1, 2, 64, 4096, 1 << 16, 1 << 32, 1 << 62, i64::MAX as u64, 1 << 63, u64::MAX - 7, u64::MAX];
-    let mut numbers = Numbers(0x5EED);
+    let mut numbers = Numbers::new(0x5EED);
     for round in 0..rounds {
         let mut bytes = samples[numbers.below(2) as usize].clone();
         let meta_len = bytes.meta_len() as u64;
@@ -381,7 +385,7 @@ fn bytes_that_change_underfoot() {
     let mut seen = [0usize; 3];
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut numbers = Numbers(7);
+            let mut numbers = Numbers::new(7);
             let garbage = [0xA5; 200];
             while !done.load(Ordering::Relaxed) {
                 for bytes in [&a, &b] {

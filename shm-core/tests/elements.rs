@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use common::{Name, alone, fork, refused};
@@ -35,8 +36,24 @@ fn smoke() {
 }
 
 /// Fields out of order, one over another, a title, a sub-array, a record within, both byte orders.
-const RECORD: &[u8] =
-    b"{40;1:b@8=<f8;1:a~5:first@0=>i4;4:over@0=(2,4)<u1;5:inner@16={9;1:x@1=<c8};4:text@28=>U3}";
+const RECORD: &str =
+    "{40;1:b@8=<f8;1:a~5:first@0=>i4;4:over@0=(2,4)<u1;5:inner@16={9;1:x@1=<c8};4:text@28=>U3}";
+
+/// Descriptions of records and their sizes: none and one field, with C's alignment, one field over another, and one that runs past the first page.
+fn records() -> Vec<(String, usize)> {
+    let long: String = (0..300).map(|i| format!(";9:field{i:04}@{}=>f4", 4 * (299 - i))).collect();
+    let mut records = vec![(format!("{{1200{long}}}"), 1200)];
+    for (text, size) in [
+        (RECORD, 40),
+        ("{0}", 0),
+        ("{3;1:x~5:title@1=(2)<u1}", 3),
+        ("{8a;1:x@4=<i4;1:y@0=<f4}", 8),
+        ("{4;1:x@0=<u4;1:y@0=<f4}", 4),
+    ] {
+        records.push((text.to_owned(), size));
+    }
+    records
+}
 
 /// Element type, (code, bits, count, unit) and item size, as the table has them.
 fn table() -> Vec<(ElementType, [u32; 4], usize)> {
@@ -47,18 +64,21 @@ fn table() -> Vec<(ElementType, [u32; 4], usize)> {
         (E::U8, [1, 8, 0, 0], 1),
         (E::Bool, [6, 8, 0, 0], 1),
         (E::Bytes(0), [160, 8, 0, 0], 0),
-        (E::Bytes(10), [160, 8, 10, 0], 10),
+        (E::Bytes(1), [160, 8, 1, 0], 1),
+        (E::Bytes(300), [160, 8, 300, 0], 300),
         (E::Text(0, little), [161, 32, 0, 0], 0),
         (E::Text(5, little), [161, 32, 5, 0], 20),
         (E::Text(5, big), [162, 32, 5, 0], 20),
         (E::Opaque(0), [167, 8, 0, 0], 0),
         (E::Opaque(7), [167, 8, 7, 0], 7),
-        (E::Record(Arc::new(Record::parse(RECORD).unwrap())), [168, 8, 0, 0], 40),
         (E::LongDouble(LongDouble::X87), [169, 128, 0, 0], 16),
         (E::LongDouble(LongDouble::X87Complex), [170, 0, 0, 0], 32),
         (E::LongDouble(LongDouble::Binary), [171, 128, 0, 0], 16),
         (E::LongDouble(LongDouble::BinaryComplex), [172, 0, 0, 0], 32),
     ];
+    for (text, size) in records() {
+        rows.push((E::Record(Arc::new(Record::parse(text.as_bytes()).unwrap())), [168, 8, 0, 0], size));
+    }
     let numbers = [
         (Number::I16, 0, 16),
         (Number::I32, 0, 32),
@@ -167,10 +187,12 @@ fn reader_of_every_type() {
         let codes = TypeCode { code: *code as u8, bits: *bits as u8, count: *count, unit: *unit };
         assert_eq!(found.type_code(), codes, "{element}");
         assert_eq!(array.layout().shape(), SHAPE);
+        assert_eq!(array.as_ptr().addr() % found.alignment(), 0, "{element}");
         let mut bytes = read(array, index);
         assert_eq!(bytes, pattern(row, index, *size), "{element}");
         if let ElementType::Record(record) = found {
-            assert_eq!(record.to_string().as_bytes(), RECORD);
+            let text = record.to_string();
+            assert!(records().iter().any(|(written, _)| *written == text), "{text}");
         }
         bytes.iter_mut().for_each(|byte| *byte = !*byte);
         array.write_element(&index, &bytes).unwrap();
@@ -183,6 +205,10 @@ fn keeps<T: Element>(value: T, bytes: &[u8]) {
     let name = Name::shm("typed");
     let ours = SharedArray::<T, _>::zeros(&name, 3).unwrap();
     ours.set(1, value);
+    let mut file = vec![0xEE; bytes.len()];
+    let offset = ours.segment().entries()[0].offset() + bytes.len();
+    std::fs::File::open(name.path()).unwrap().read_exact_at(&mut file, offset as u64).unwrap();
+    assert_eq!(file, bytes, "{}", T::element_type());
     fork(|| {
         let theirs = SharedArray::<T, Ix1>::attach(&name).unwrap();
         assert_eq!(theirs.as_any().layout().element(), &T::element_type());
@@ -215,10 +241,20 @@ shm_core::record! {
     }
 }
 
+shm_core::record! {
+    #[derive(Debug, PartialEq)]
+    struct Event {
+        time: DateTime<unit::Millisecond>,
+        place: [f32; 2],
+        tag: FixedBytes<7>,
+        seen: Bool,
+    }
+}
+
 #[test]
 fn typed_elements_keep_their_bytes() {
     let _alone = alone();
-    keeps(-2i8, &[0xFE]);
+    keeps(i8::MIN, &[0x80]);
     keeps(0xFEu8, &[0xFE]);
     keeps(-2i16, &[0xFE, 0xFF]);
     keeps(0x0102u16, &[2, 1]);
@@ -227,6 +263,8 @@ fn typed_elements_keep_their_bytes() {
     keeps(i64::MIN + 1, &[1, 0, 0, 0, 0, 0, 0, 0x80]);
     keeps(0x0102_0304_0506_0708u64, &[8, 7, 6, 5, 4, 3, 2, 1]);
     keeps(1.5f32, &[0, 0, 0xC0, 0x3F]);
+    keeps(-0.0f32, &[0, 0, 0, 0x80]);
+    keeps(f64::NEG_INFINITY, &[0, 0, 0, 0, 0, 0, 0xF0, 0xFF]);
     keeps(1.5f64, &[0, 0, 0, 0, 0, 0, 0xF8, 0x3F]);
     keeps(f32::from_bits(0x7F80_0001), &[1, 0, 0x80, 0x7F]); // a signalling NaN
     keeps(Complex::new(1.5f32, -2.0), &[0, 0, 0xC0, 0x3F, 0, 0, 0, 0xC0]);
@@ -234,6 +272,7 @@ fn typed_elements_keep_their_bytes() {
     keeps(Bool::TRUE, &[1]);
     keeps::<Bool>(bytemuck::cast(0xA5u8), &[0xA5]);
     keeps(FixedBytes::<3>::new(b"ab").unwrap(), b"ab\0");
+    keeps(FixedBytes::<2>::new(b"").unwrap(), &[0; 2]);
     keeps(FixedText::<2>::new("é").unwrap(), &[0xE9, 0, 0, 0, 0, 0, 0, 0]);
     keeps(DateTime::<unit::Second>::new(258), &[2, 1, 0, 0, 0, 0, 0, 0]);
     keeps(TimeSpan::<unit::Times<25, unit::Day>>::NOT_A_TIME, &[0, 0, 0, 0, 0, 0, 0, 0x80]);
@@ -264,6 +303,13 @@ fn typed_elements_keep_their_bytes() {
         Outer { mass: 1.5, inner: [inner(0x0102, 0x0304), inner(5, -2)], name: "é".parse().unwrap() };
     let bytes = [0, 0, 0xC0, 0x3F, 1, 2, 4, 3, 0, 5, 0xFE, 0xFF, 0xE9, 0, 0, 0];
     keeps(outer, &bytes);
+    let event = Event {
+        time: DateTime::NOT_A_TIME,
+        place: [1.5, 0.0],
+        tag: FixedBytes::new(b"xyz").unwrap(),
+        seen: Bool::TRUE,
+    };
+    keeps(event, b"\0\0\0\0\0\0\0\x80\0\0\xC0\x3F\0\0\0\0xyz\0\0\0\0\x01");
 }
 
 #[test]

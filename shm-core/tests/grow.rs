@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use common::{Name, alone, fork, kind, refused};
@@ -159,4 +160,41 @@ fn an_array_that_was_empty_grows_to_where_it_says() {
     let layout = ArrayLayout::strided_from(ElementType::F64, &[0, 2], &[16, 8], 3).unwrap();
     let any = AnyArray::create(SegmentOptions::new().reserve_max(1 << 16).anonymous(), &layout).unwrap();
     assert_eq!(kind(any.typed::<f64, Ix2>()), ErrorKind::ShapeMismatch);
+}
+
+/// Puts another file behind the descriptor of a segment, as a program does that closes what is not its own and opens something.
+fn replace_descriptor(segment: &Segment, by: &std::fs::File) {
+    // SAFETY: the number stays open throughout, only what it leads to changes; who owns it is what is tested.
+    let result = unsafe { libc::dup2(by.as_raw_fd(), segment.as_fd().as_raw_fd()) };
+    assert!(result >= 0);
+}
+
+#[test]
+fn another_file_behind_the_descriptor_is_left_alone() {
+    let _alone = alone();
+    let other = Name::file("other");
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(other.path()).unwrap();
+    for name in [Some(Name::shm("replaced")), None] {
+        fork(|| {
+            let options = SegmentOptions::new().reserve_max(1 << 20);
+            let place = name.as_ref().map_or(options.anonymous(), |name| options.named(name).unwrap());
+            let mut array = SharedArray::<u64, _>::full(place, 100, 7).unwrap();
+            let (len, generation) = (array.segment().len(), array.segment().generation());
+            replace_descriptor(array.segment(), &file);
+            let parts = ["cannot grow", "closed the segment's descriptor", "look for code"];
+            refused(array.grow(10_000), ErrorKind::System, &parts);
+            assert_eq!((array.segment().len(), array.segment().generation()), (len, generation));
+            assert_eq!((array.len(), array.get(99)), (100, 7));
+            match &name {
+                // By its name it can still be opened.
+                Some(_) => drop(array.segment().fresh_descriptor().unwrap()),
+                None => {
+                    refused(array.segment().fresh_descriptor(), ErrorKind::System, &["closed the segment's"]);
+                    refused(array.segment().lease(), ErrorKind::System, &["closed the segment's"]);
+                }
+            }
+        })
+        .expect_success();
+    }
+    assert_eq!(other.path().metadata().unwrap().len(), 0);
 }

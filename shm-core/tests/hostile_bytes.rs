@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::{Folder, Name, alone, fork, kind, refused};
 use ndarray::{Ix1, Ix2, IxDyn};
 use shm_core::{
-    Access, Anonymous, AnyArray, ArrayLayout, Contents, ElementType, EntryKind, ErrorKind, Segment,
-    SegmentOptions, SharedArray, delete, inspect, list_in,
+    Access, Anonymous, AnyArray, Arena, ArrayLayout, Contents, ElementType, EntryKind, ErrorKind, OwnerId,
+    Segment, SegmentOptions, SharedArray, delete, inspect, list_in,
 };
 
 /// CRC-32 as the format wants it, bit by bit: nothing of the library is used here.
@@ -381,17 +381,21 @@ fn a_length_that_a_neighbour_made_up_is_not_believed() {
         let options = SegmentOptions::new().reserve_max(1 << 20);
         let place = name.as_ref().map_or(options.anonymous(), |name| options.named(name).unwrap());
         let mut array = SharedArray::<u64, _>::full(place, 1000, 7).unwrap();
+        let len = array.segment().len();
         fork(|| {
-            let word = array.segment().as_ptr().wrapping_add(192).cast();
-            // SAFETY: the length word of the header lies in the mapping, aligned, and is accessed atomically by everybody.
-            unsafe { AtomicU64::from_ptr(word) }.store(1 << 20, Ordering::SeqCst);
+            forge_length(array.segment(), 1 << 20);
+            assert_eq!(array.segment().len(), len, "what the object has");
             array.refresh();
             // Were the new elements believed in, this would be a touch of pages that do not exist.
-            assert_eq!(array.get(array.len() - 1), if array.len() == 1000 { 7 } else { 0 });
+            assert_eq!((array.len(), array.get(999)), (1000, 7));
             let any = AnyArray::only(array.segment()).unwrap();
             use_array(&any);
-            assert!(array.segment().prefault().is_ok() || array.len() == 1000);
+            array.segment().prefault().unwrap();
             assert_eq!(array.to_ndarray().len(), array.len());
+            // What is asked for is made, whatever is said to be there.
+            array.grow(50_000).unwrap();
+            array.set(49_999, 1);
+            assert!(array.segment().len() < 1 << 20);
         })
         .expect_success();
         if let Some(name) = &name {
@@ -400,9 +404,96 @@ fn a_length_that_a_neighbour_made_up_is_not_believed() {
     }
 }
 
+/// Writes what only a hostile neighbour would into the length word of the header.
+fn forge_length(segment: &Segment, length: u64) {
+    let word = segment.as_ptr().wrapping_add(192).cast();
+    // SAFETY: the length word of the header lies in the mapping, aligned, and is accessed atomically by everybody.
+    unsafe { AtomicU64::from_ptr(word) }.store(length, Ordering::SeqCst);
+}
+
+#[test]
+fn arenas_do_not_touch_what_only_forged_words_promise() {
+    let _alone = alone();
+    const MAX: u64 = 4 << 20;
+    // A slab, a head of a run of all that may ever be, a parked head, a tail, a slab in preparation, and nonsense (section 6.3).
+    let kept = 2047 << 32;
+    let words = [2, 3 | 63 << 3 | kept, 3 | 8 << 3 | kept | 1 << 63, 4 | kept, 1 | kept, u64::MAX];
+    for word in words {
+        for attached_before in [true, false] {
+            let options = SegmentOptions::new().reserve_max(MAX as usize);
+            let contents = Contents::new().arena("heap", 1 << 20).unwrap();
+            let segment = options.create_anonymous(&contents).unwrap();
+            let origin = segment.entry("heap").unwrap().offset();
+            let before = Arena::create_in(&segment, "heap").unwrap();
+            let mut child = fork(|| {
+                forge_length(&segment, MAX);
+                // The chunk table follows 12 288 bytes of header and owners; the segment has about 15 of 63 chunks now.
+                for chunk in 12..60 {
+                    let at = segment.as_ptr().wrapping_add(origin + 12_288 + 8 * chunk).cast();
+                    // SAFETY: a word of the chunk table, which exists whole from the beginning and is accessed atomically.
+                    unsafe { AtomicU64::from_ptr(at) }.store(word, Ordering::SeqCst);
+                }
+                let after;
+                let arena = if attached_before {
+                    &before
+                } else {
+                    after = Arena::attach(&segment, "heap").unwrap();
+                    &after
+                };
+                let usage = arena.usage().unwrap();
+                assert!(usage.total <= 1 << 20, "{usage:?}");
+                assert!(arena.reclaim().unwrap().bytes <= MAX);
+                for at in (origin as u64..MAX).step_by(4096) {
+                    if let Ok(block) = arena.adopt(at, OwnerId::KEPT) {
+                        // SAFETY: the block is this handle's alone.
+                        unsafe { block.as_ptr().write_bytes(1, block.capacity()) };
+                    }
+                    if let Ok(pointer) = arena.pointer(at, 4096) {
+                        // SAFETY: the arena says that these bytes are there.
+                        unsafe { pointer.read_volatile() };
+                    }
+                }
+                for len in [1, 300, 2000, 30_000, 100_000, 700_000, 3_000_000] {
+                    let blocks: Vec<_> = (0..20).map_while(|_| arena.alloc_zeroed(len).ok()).collect();
+                    assert!(blocks.len() * len <= MAX as usize);
+                }
+            });
+            let status = child.wait();
+            let words = child.panic_message();
+            assert_eq!(status, shm_testkit::Status::Exited(0), "{word:#x}, {attached_before}: {words:?}");
+        }
+    }
+}
+
 /// Attaches as another process would.
 fn fresh_attach(name: &Name) -> shm_core::Result<()> {
     inspect(name).map(drop)
+}
+
+#[test]
+fn one_long_description_is_read_once() {
+    let _alone = alone();
+    let folder = Folder::new("long");
+    let name = Name::inside(&folder, "segment");
+    let fields: String = (0..50_000).map(|i| format!(";5:{i:05}@{i}=<u1")).collect();
+    let record = shm_core::Record::parse(format!("{{70000{fields}}}").as_bytes()).unwrap();
+    let long = ArrayLayout::c_order(ElementType::Record(record.into()), &[0]).unwrap();
+    let short = ArrayLayout::c_order(ElementType::U8, &[0]).unwrap();
+    let mut contents = Contents::new().array("long", &long).unwrap();
+    for number in 1..4096 {
+        contents = contents.array(&number.to_string(), &short).unwrap();
+    }
+    SegmentOptions::new().create(&name, &contents).unwrap();
+    assert_eq!(use_it(&name), None);
+    // Every entry points at the long one: checking all of them would be the work of a minute.
+    let mut bytes = std::fs::read(name.path()).unwrap();
+    for entry in 1..4096 {
+        bytes.copy_within(256 + 32..256 + 44, 256 + 64 * entry + 32);
+    }
+    seal(&mut bytes);
+    std::fs::write(name.path(), &bytes).unwrap();
+    refused(Segment::attach(&name), ErrorKind::Corrupted, &["entry 1 ", "descriptor", "delete it"]);
+    assert_eq!(use_it(&name), Some(ErrorKind::Corrupted));
 }
 
 #[test]
@@ -458,13 +549,23 @@ fn tables_that_contradict_themselves() {
         }
         assert_eq!(use_it(&name), Some(ErrorKind::Corrupted));
     }
-    // Two entries of one name.
+    // Two entries of one name, the third and the first, which have three and four bytes for it.
     let mut twice = bytes.clone();
-    let (from, to) = (GRID + 44..GRID + 56, LOCK + 44..LOCK + 56);
-    twice.copy_within(from, to.start);
+    let (from, to) = (u64_at(&bytes, RAW + 48) as usize, u64_at(&bytes, LOCK + 48) as usize);
+    twice.copy_within(from..from + 3, to);
+    twice[LOCK + 44] = 3;
     seal(&mut twice);
     std::fs::write(name.path(), &twice).unwrap();
     refused(Segment::attach(&name), ErrorKind::Corrupted, &["name of another entry"]);
+    // An entry that grows ends where the segment ends.
+    let mut longer = bytes.clone();
+    longer.push(0);
+    for at in [40, 192] {
+        longer[at..at + 8].copy_from_slice(&(bytes.len() as u64 + 1).to_le_bytes());
+    }
+    seal(&mut longer);
+    std::fs::write(name.path(), &longer).unwrap();
+    refused(Segment::attach(&name), ErrorKind::Corrupted, &["flags"]);
     std::fs::write(name.path(), &bytes).unwrap();
     assert!(SharedArray::<f64, Ix1>::in_segment(&Segment::attach(&name).unwrap(), "log").is_err());
 }

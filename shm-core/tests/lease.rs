@@ -6,13 +6,13 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use common::{Line, Name, Numbers, Object, alone, fork, kind, refused, sigkill, stay};
+use common::{Line, Name, Object, alone, fork, kind, refused, sigkill, stay};
 use ndarray::Ix1;
 use shm_core::{
     Access, Anonymous, Contents, ErrorKind, Lease, Lifetime, Segment, SegmentOptions, SharedArray, delete,
     inspect,
 };
-use shm_testkit::Child;
+use shm_testkit::{Child, Numbers};
 
 type Array = SharedArray<u64, Ix1>;
 
@@ -231,7 +231,7 @@ fn of_many_processes_one_at_a_time_has_it() {
         .map(|i| {
             let name = &name;
             fork(move || {
-                let mut numbers = Numbers(i);
+                let mut numbers = Numbers::new(i);
                 let mut done = 0;
                 while done < ROUNDS {
                     let taken = Array::attach(name).and_then(|mut array| {

@@ -1,21 +1,50 @@
-//! Looking from outside: what `list` and `inspect` say, and that asking disturbs nobody.
+//! Looking from outside: what `list` and `inspect` say, also of creators out of sight, other users, the dead and what is no segment; and that asking
+//! takes nothing and disturbs nobody.
+
+#![allow(unsafe_code, reason = "makes a FIFO and a pid namespace")]
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use common::{Folder, Line, Name, alone, fork, kind, sigkill, stay};
-use ndarray::Ix1;
-use shm_core::{
-    Access, Anonymous, Arena, Contents, ElementType, EntryKind, ErrorKind, Identity, Lifetime, Liveness,
-    Segment, SegmentInfo, SegmentKind, SegmentName, SegmentOptions, SharedArray, delete, inspect, list,
-    list_in, reap,
+use common::{
+    Folder, Line, Name, Object, alone, become_nobody, fork, is_root, kind, refused, sigkill, skip, stay,
 };
-use shm_testkit::Child;
+use ndarray::{Ix1, Ix2};
+use shm_core::{
+    Access, Anonymous, Arena, AsSegmentName, Contents, ElementType, EntryKind, ErrorKind, Identity, Lease,
+    Lifetime, Liveness, Segment, SegmentInfo, SegmentKind, SegmentName, SegmentOptions, SharedArray, delete,
+    inspect, list, list_in, reap,
+};
+use shm_testkit::{Child, Status, fork_child};
 
-/// What `list` says about a name, if anything.
+fn bytes(len: usize) -> Contents {
+    Contents::new().bytes("", len, 1).unwrap()
+}
+
+fn file(folder: &Folder, name: &str) -> SegmentName {
+    SegmentName::file(folder.path().join(name)).unwrap()
+}
+
+/// What the list of shared memory says of a name.
 fn listed(name: &Name) -> Option<SegmentInfo> {
-    list().unwrap().into_iter().find(|info| info.name.as_ref().is_some_and(|n| n.path() == name.path()))
+    let name = name.to_segment_name().unwrap();
+    let mut found = list().unwrap().into_iter().filter(|info| info.name.as_ref() == Some(&name));
+    let first = found.next();
+    assert!(found.next().is_none(), "a name is listed once");
+    first
+}
+
+/// What both ways to look say, which must be the same.
+#[track_caller]
+fn look(name: &Name) -> SegmentInfo {
+    let info = inspect(name).unwrap();
+    assert_eq!(format!("{info:?}"), format!("{:?}", listed(name).unwrap()));
+    info
 }
 
 #[test]
@@ -54,7 +83,6 @@ fn smoke_every_field() {
 fn every_kind_is_told() {
     let _alone = alone();
     let folder = Folder::new("kinds");
-    let mut kept = Vec::new();
     for kind in [SegmentKind::Array, SegmentKind::Primitive, SegmentKind::Arena, SegmentKind::Pool] {
         let name = Name::inside(&folder, &format!("{kind:?}"));
         let contents = Contents::new()
@@ -73,14 +101,7 @@ fn every_kind_is_told() {
             (info.lifetime, info.owner_uid),
             (Lifetime::Persistent, rustix::process::geteuid().as_raw())
         );
-        kept.push(name);
     }
-    let names: Vec<String> = list_in(folder.path())
-        .unwrap()
-        .iter()
-        .map(|info| info.name.as_ref().unwrap().path().file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(names, ["Arena", "Array", "Pool", "Primitive"], "in the order of the names");
 }
 
 #[test]
@@ -147,10 +168,6 @@ fn attached_by_whom_it_may_be() {
         sigkill(child);
         assert_eq!(is_attached(), (false, false), "{access:?}");
     }
-    let lease = Segment::attach(&name).unwrap().lease().unwrap();
-    assert_eq!(is_attached(), (true, true), "by a lease");
-    drop(lease);
-    assert_eq!(is_attached(), (false, false));
 }
 
 #[test]
@@ -173,22 +190,238 @@ fn the_holder_of_the_lease_is_told() {
 }
 
 #[test]
-fn what_is_no_segment_is_passed_over() {
+fn what_is_there_is_listed_once_and_what_is_not_is_not() {
     let _alone = alone();
-    let folder = Folder::new("others");
-    let at = |text: &str| SegmentName::file(folder.path().join(text)).unwrap();
-    for (text, content) in
-        [("empty", &b""[..]), ("text", b"text"), ("damaged", b"\x89SHM\r\n\x1a\n and no more")]
-    {
-        std::fs::write(at(text).path(), content).unwrap();
+    let name = Name::shm("smoke");
+    refused(inspect(&name), ErrorKind::NotFound, &[&name.text(), "inspect"]);
+    assert!(listed(&name).is_none());
+    let segment = SegmentOptions::new().create(&name, &bytes(1)).unwrap();
+    assert_eq!(look(&name).len_bytes, segment.len());
+    delete(&name).unwrap();
+    assert!(listed(&name).is_none());
+}
+
+#[test]
+fn memory_that_may_be_missing_is_said_to_be() {
+    let name = Name::shm("sparse");
+    let segment = SegmentOptions::new().sparse(true).create(&name, &bytes(1 << 20)).unwrap();
+    let text = inspect(&name).unwrap().not_guaranteed.unwrap();
+    assert!(text.contains("sparse"), "{text}");
+    drop(segment);
+    let reserved = SharedArray::<u8, _>::zeros(Anonymous, 10).unwrap();
+    assert_eq!(reserved.segment().info().unwrap().not_guaranteed, None);
+    let sparse = SegmentOptions::new().sparse(true).create_anonymous(&bytes(10)).unwrap();
+    assert!(sparse.info().unwrap().not_guaranteed.is_some());
+}
+
+#[test]
+fn what_has_no_name_tells_about_itself() {
+    let array = SharedArray::<i64, _>::zeros(Anonymous, (2, 2)).unwrap();
+    let info = array.segment().info().unwrap();
+    assert_eq!((info.name, info.attached, info.creator), (None, true, Identity::current()));
+    assert_eq!(info.len_bytes, array.segment().len());
+
+    let name = Name::shm("deleted");
+    let array = SharedArray::<i64, _>::zeros(&name, (2, 2)).unwrap();
+    delete(&name).unwrap();
+    assert!(array.segment().info().unwrap().attached);
+    assert!(listed(&name).is_none());
+}
+
+/// Names and bytes of all regular files, and the kinds of everything else.
+fn snapshot(folder: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let content = |path: &Path| match path.symlink_metadata().unwrap() {
+        found if found.is_file() => std::fs::read(path).unwrap(),
+        found => format!("{:?}", found.file_type()).into_bytes(),
+    };
+    entries.map(|entry| (entry.file_name(), content(&entry.path()))).collect()
+}
+
+#[test]
+fn a_directory_is_listed_in_order_and_left_as_it_is() {
+    let _alone = alone();
+    let folder = Folder::new("folder");
+    for name in ["b", "a", "c", "ä b"] {
+        SharedArray::from_iter(file(&folder, name), 0..5u64).unwrap();
     }
-    std::fs::create_dir(at("folder").path()).unwrap();
-    assert!(list_in(folder.path()).unwrap().is_empty());
-    SharedArray::<u8, _>::zeros(at("segment"), 1).unwrap();
-    std::os::unix::fs::symlink("segment", at("link").path()).unwrap();
-    let names: Vec<_> = list_in(folder.path()).unwrap().into_iter().filter_map(|info| info.name).collect();
-    assert_eq!(names, [at("segment")]);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6, "and left alone");
+    // Everything else that can be there.
+    let bytes = std::fs::read(folder.path().join("a")).unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    put("empty", b"");
+    put("text", b"Dear reader, I am no segment, however long I get.");
+    put("short", &bytes[..100]);
+    put("truncated", &bytes[..bytes.len() - 1]);
+    put("longer", &[&bytes[..], b"!"].concat());
+    for at in [8, 16, 40, 100, 184, 192, 256, 264] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x80;
+        put(&format!("damaged-{at}"), &damaged);
+    }
+    std::fs::create_dir(folder.path().join("directory")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("a"), folder.path().join("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let fifo = std::ffi::CString::new(folder.path().join("fifo").as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is a C string that lives through the call.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+
+    let before = snapshot(folder.path());
+    let found = list_in(folder.path()).unwrap();
+    let names: Vec<_> = found.iter().map(|info| info.name.clone().unwrap()).collect();
+    assert_eq!(names, ["a", "b", "c", "ä b"].map(|name| file(&folder, name)));
+    for info in &found {
+        assert_eq!(info.array().unwrap().shape(), [5]);
+        assert_eq!(format!("{info:?}"), format!("{:?}", inspect(info.name.as_ref().unwrap()).unwrap()));
+    }
+    for name in ["empty", "text", "link", "directory", "fifo", "socket"] {
+        let name = file(&folder, name);
+        refused(inspect(&name), ErrorKind::NotASegment, &["inspect", &name.to_string()]);
+    }
+    for name in ["short", "truncated", "longer", "damaged-100", "damaged-184", "damaged-192"] {
+        let name = file(&folder, name);
+        refused(inspect(&name), ErrorKind::Corrupted, &["inspect", &name.to_string()]);
+    }
+    assert_eq!(snapshot(folder.path()), before);
+
+    let missing = folder.path().join("missing");
+    refused(list_in(&missing), ErrorKind::System, &["list", missing.to_str().unwrap()]);
+}
+
+#[test]
+fn a_creator_out_of_sight_may_be_alive_or_dead() {
+    let _alone = alone();
+    let name = Name::shm("namespace");
+    let mut child = fork_child(|| {
+        // SAFETY: no memory is involved. What changes is the namespace of this child's children.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            return 77;
+        }
+        fork(|| drop(SharedArray::<u8, _>::zeros(&name, 1).unwrap())).expect_success();
+        0
+    });
+    match child.wait() {
+        Status::Exited(0) => assert_eq!(look(&name).creator_liveness, Liveness::Unknown),
+        Status::Exited(77) => {
+            skip("a_creator_out_of_sight_may_be_alive_or_dead", "no pid namespace can be made here");
+        }
+        other => panic!("the child {other}: {:?}", child.panic_message()),
+    }
+}
+
+#[test]
+fn attached_by_inheritance_or_on_its_way() {
+    let _alone = alone();
+    let name = Name::shm("attached");
+    let mine = SegmentOptions::new().create(&name, &bytes(1)).unwrap();
+    let heir = fork(|| stay());
+    drop(mine);
+    assert!(look(&name).attached, "by a child that inherited it");
+    sigkill(heir);
+    assert!(!look(&name).attached);
+
+    let (here, there) = UnixStream::pair().unwrap();
+    Segment::attach(&name).unwrap().lease().unwrap().send(&here).unwrap();
+    assert!(look(&name).attached, "by a lease in a socket");
+    drop(Lease::receive(&there).unwrap());
+    assert!(!look(&name).attached);
+}
+
+#[test]
+fn looking_takes_nothing_and_gives_nothing_up() {
+    let _alone = alone();
+    let name = Name::shm("looking");
+    let place = SegmentOptions::new().lifetime(Lifetime::LastDetach).named(&name).unwrap();
+    let mut array = SharedArray::<u8, _>::zeros(place, 1).unwrap();
+    let object = Object::of(array.segment());
+    assert_eq!(object.uses(), (1, 1));
+    // Locks that belong to the process, as those of POSIX, would be lost as soon as a second descriptor is closed.
+    let others_find_it = || fork_child(|| i32::from(Segment::attach(&name).is_err())).expect_success();
+    for _ in 0..3 {
+        look(&name);
+        array.segment().info().unwrap();
+        assert_eq!(object.uses(), (1, 1));
+        others_find_it();
+    }
+    let lease = array.exclusive().unwrap();
+    look(&name);
+    fork(|| assert_eq!(kind(Segment::attach(&name)), ErrorKind::Busy)).expect_success();
+    drop(lease);
+    others_find_it();
+    let other = Name::shm("other");
+    let stranger = SegmentOptions::new().create(&other, &bytes(1)).unwrap();
+    look(&name);
+    assert_eq!(Object::of(&stranger).uses(), (1, 1));
+}
+
+#[test]
+fn the_dead_are_not_shown_and_go() {
+    let _alone = alone();
+    let folder = Folder::new("dead");
+    let look_by: [fn(&SegmentName, &Folder); 2] = [
+        |name, _| assert_eq!(kind(inspect(name)), ErrorKind::NotFound),
+        |_, folder| assert_eq!(list_in(folder.path()).unwrap().len(), 1),
+    ];
+    SegmentOptions::new().create(file(&folder, "living"), &bytes(1)).unwrap();
+    for lifetime in [Lifetime::LastDetach, Lifetime::Scoped] {
+        for look in look_by {
+            let name = file(&folder, "dead");
+            let line = Line::new();
+            let mut child = fork(|| {
+                let options = SegmentOptions::new().lifetime(lifetime);
+                let _mine = options.create(&name, &bytes(1)).unwrap();
+                line.tell_parent(1);
+                stay();
+            });
+            line.hear_child(&mut child);
+            assert_eq!(list_in(folder.path()).unwrap().len(), 2);
+            sigkill(child);
+            assert!(name.path().exists());
+            look(&name, &folder);
+            assert!(!name.path().exists() && folder.path().join("living").exists());
+        }
+    }
+}
+
+#[test]
+fn other_users_see_what_they_may_read() {
+    if !is_root("other_users_see_what_they_may_read") {
+        return;
+    }
+    let _alone = alone();
+    let [open, private, theirs, dead] = ["open", "private", "theirs", "dead"].map(Name::shm);
+    let _open = SegmentOptions::new().mode(0o644).create(&open, &bytes(1)).unwrap();
+    let _private = SegmentOptions::new().create(&private, &bytes(1)).unwrap();
+    fork(|| {
+        let options = SegmentOptions::new().mode(0o666).lifetime(Lifetime::LastDetach);
+        let mine = options.create(&dead, &bytes(1)).unwrap();
+        std::mem::forget(mine); // ends with the process
+    })
+    .expect_success();
+
+    let line = Line::new();
+    let mut child = fork(|| {
+        become_nobody();
+        let info = look(&open);
+        assert_eq!((info.owner_uid, info.mode, info.attached), (0, 0o644, true));
+        refused(inspect(&private), ErrorKind::PermissionDenied, &["inspect", &private.text(), "user 0"]);
+        assert!(listed(&private).is_none());
+        assert_eq!(kind(inspect(&dead)), ErrorKind::NotFound);
+        assert!(listed(&dead).is_none());
+        let _mine = SharedArray::<u8, _>::zeros(&theirs, (1, 1)).unwrap();
+        line.tell_parent(1);
+        stay();
+    });
+    line.hear_child(&mut child);
+    assert!(dead.exists(), "only its owner removes it");
+    let info = look(&theirs);
+    assert_eq!((info.owner_uid, info.attached, info.creator.pid), (65534, true, child.pid() as u32));
+    assert_eq!(
+        kind(SharedArray::<u8, Ix2>::attach(&theirs)),
+        ErrorKind::ForeignOwner,
+        "looking is not attaching"
+    );
+    sigkill(child);
+    assert!(listed(&dead).is_none() && !dead.exists());
 }
 
 /// Two children that ask in all ways until they are told to stop.

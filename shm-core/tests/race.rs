@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "counters in memory that forked processes share")]
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use shm_core::{
     Anonymous, Error, ErrorKind, Lifetime, Segment, SegmentName, SegmentOptions, SharedArray, delete,
     inspect, list_in, reap_in,
 };
-use shm_testkit::{Child, Cleanup, Status, Watchdog, fork_child, unique_name};
+use shm_testkit::{Child, Cleanup, Numbers, Status, Watchdog, fork_child, unique_name};
 
 const WORKERS: usize = 8;
 const LIFETIMES: [Lifetime; 3] = [Lifetime::Persistent, Lifetime::LastDetach, Lifetime::Scoped];
@@ -363,18 +363,6 @@ fn names_appear_whole_and_each_is_deleted_once() {
     is_free(&name);
 }
 
-/// Numbers that look random and are the same in every run (Marsaglia's xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 fn kill(worker: &mut Child) {
     still_works(worker);
     worker.kill(libc::SIGKILL);
@@ -407,7 +395,7 @@ fn race_under_fire(lifetime: Lifetime) {
             }
         })
     };
-    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15 ^ lifetime as u64);
+    let mut numbers = Numbers::new(0x9E37_79B9_7F4A_7C15 ^ lifetime as u64);
     let mut workers: Vec<Child> = (0..WORKERS).map(start).collect();
     let mut first = None;
     let mut kills = 0;
@@ -469,4 +457,44 @@ fn until_the_last_detaches_under_fire() {
 #[test]
 fn scoped_under_fire() {
     race_under_fire(Lifetime::Scoped);
+}
+
+/// Takes the exclusive lock of a byte, as whoever removes a name takes the one for it; see `FORMAT.md`, section 4.
+fn lock_byte(file: &fs::File, byte: i64) {
+    // SAFETY: integers only.
+    let mut lock: libc::flock64 = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as libc::c_short, byte, 1);
+    // SAFETY: the descriptor is open, and the lock lives through the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_reaper_does_not_make_the_dead_seem_alive() {
+    let _alone = alone();
+    let folder = Folder::new("seems");
+    let name = SegmentName::file(folder.path.join("segment")).unwrap();
+    let options = SegmentOptions::new().lifetime(Lifetime::Scoped);
+    fork_child(|| {
+        std::mem::forget(SharedArray::<u64, _>::zeros(options.named(&name).unwrap(), 8).unwrap());
+        0
+    })
+    .expect_success();
+    // A stopped process that was about to remove it: the dead segment stays where it is, whoever looks.
+    let remover = fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    lock_byte(&remover, (1 << 62) + 2);
+    let mut reaper = fork_child(|| {
+        loop {
+            assert!(reap_in(&folder.path).unwrap().is_empty());
+        }
+    });
+    for _ in 0..times(5000) {
+        assert_eq!(Segment::attach(&name).map(drop).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(reaper.try_wait(), None, "{:?}", reaper.panic_message());
+    reaper.kill(libc::SIGKILL);
+    assert_eq!(reaper.wait(), Status::Killed(libc::SIGKILL));
+    assert_eq!(folder.files(), 1);
+    drop(remover);
+    assert_eq!(reap_in(&folder.path).unwrap().len(), 1);
 }

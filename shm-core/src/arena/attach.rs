@@ -39,7 +39,7 @@ impl Arena {
     /// ```
     pub fn create_in(segment: &Segment, entry: &str) -> Result<Arena> {
         let found = Found::look("create", segment, entry)?;
-        if (found.existing(segment)) < found.geometry.chunk_area {
+        if found.existing(segment) < found.geometry.chunk_area {
             let first_chunk = found.origin + found.geometry.chunk_at(1);
             segment.grow(first_chunk as usize).map_err(|error| error.during("create an arena in"))?;
         }
@@ -165,7 +165,7 @@ impl Found {
         let base = NonNull::new(start).expect("a mapping is never at address 0");
         // SAFETY: mappings begin at a page and the entry at a multiple of 4 096; the segment maps its whole capacity, which
         // holds the entry's maximum, for as long as a handle of it lives, and whoever makes a heap of the region keeps
-        // one beside it (`Found::arena`); its bytes exist up to its length. Nobody makes references into an arena.
+        // one beside it (`Found::arena`); the kernel has confirmed that its bytes exist up to its length. Nobody makes references into an arena.
         unsafe { Region::new(base, self.existing(segment), self.geometry.max_len) }
     }
 

@@ -346,7 +346,7 @@ impl Arena {
         let entry = &self.segment.entries()[self.entry];
         if entry.grows() {
             let len = (self.segment.len() as u64).saturating_sub(self.origin);
-            // SAFETY: the segment's bytes exist up to its length.
+            // SAFETY: the kernel has confirmed that the segment's bytes exist up to this length (`Segment::len`).
             unsafe { self.heap.region.extend(len) };
         }
         self.heap.region.len() > before
@@ -363,6 +363,7 @@ impl Arena {
     #[cold]
     fn register(&self, operation: &'static str) -> Result<&Registration> {
         loop {
+            let _no_child_gets_the_descriptor = crate::segment::registry();
             let descriptor = self.segment.fresh_descriptor().map_err(|error| error.during(operation))?;
             let locks = FileLocks { descriptor: std::os::fd::AsFd::as_fd(&descriptor), entry: self.entry };
             let registered = self.heap.register(&locks, std::process::id());

@@ -5,8 +5,8 @@
     reason = "computes the address of the array inside the mapping, and copies shared bytes"
 )]
 
-use super::racy;
-use crate::contents::{Contents, EntryKind};
+use super::racy::{self, Unit};
+use crate::contents::{Contents, Entry, EntryKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ArrayLayout, LayoutError};
 use crate::name::AsSegmentName;
@@ -33,9 +33,12 @@ use crate::segment::{self, IntoPlace, Segment, SegmentOptions};
 pub struct AnyArray {
     segment: Segment,
     entry: usize,
-    /// The layout at `generation`.
+    /// The layout at `segment_len`.
     layout: ArrayLayout,
-    generation: u64,
+    /// Length of the segment when it was looked at last.
+    segment_len: usize,
+    /// By how many bytes the elements are accessed; the same for every handle of the array that has elements.
+    unit: Unit,
 }
 
 impl AnyArray {
@@ -173,8 +176,8 @@ impl AnyArray {
 
     fn of_entry(segment: &Segment, entry: usize) -> Result<AnyArray> {
         let found = &segment.entries()[entry];
-        let generation = segment.generation();
-        let Some(layout) = found.layout_at(segment.existing_len(generation)) else {
+        let segment_len = segment.len();
+        let Some(layout) = found.layout_at(segment_len) else {
             return Err(Error::new(
                 ErrorKind::NoSuchEntry,
                 "attach",
@@ -182,7 +185,8 @@ impl AnyArray {
                 "the entry is no array",
             ));
         };
-        Ok(AnyArray { segment: segment.clone(), entry, layout, generation })
+        let unit = unit_of(found, &layout);
+        Ok(AnyArray { segment: segment.clone(), entry, layout, segment_len, unit })
     }
 
     /// Returns the segment that the array is in.
@@ -213,6 +217,11 @@ impl AnyArray {
     /// ```
     pub fn layout(&self) -> &ArrayLayout {
         &self.layout
+    }
+
+    /// By how many bytes the elements are accessed.
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
     }
 
     /// Tells whether the array grows with its segment.
@@ -273,8 +282,9 @@ impl AnyArray {
     /// ```
     pub fn read_element(&self, index: &[usize], bytes: &mut [u8]) -> Result<()> {
         let at = self.element("read", index, bytes.len())?;
-        // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has; shared bytes are accessed atomically.
-        unsafe { racy::read(at, bytes.as_mut_ptr(), bytes.len()) };
+        // SAFETY: `element` returns an address in the mapping with as many bytes as `bytes` has, both multiples of the unit, by which
+        // every handle accesses them; `bytes` is private.
+        unsafe { racy::read(self.unit, at, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
     }
 
@@ -297,7 +307,7 @@ impl AnyArray {
         }
         let at = self.element("write", index, bytes.len())?;
         // SAFETY: as in `read_element`, and the mapping is writable.
-        unsafe { racy::write(at, bytes.as_ptr(), bytes.len()) };
+        unsafe { racy::write(self.unit, at, bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 
@@ -373,17 +383,29 @@ impl AnyArray {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn refresh(&mut self) -> bool {
-        let generation = self.segment.generation();
-        if generation == self.generation {
+        let promised = self.segment.generation();
+        if promised == self.segment_len as u64 {
             return false;
         }
-        let len = self.segment.existing_len(generation);
+        let len = self.segment.existing_len(promised);
+        if len == self.segment_len {
+            return false; // a neighbour made the promise up
+        }
         if let Some(layout) = self.segment.entries()[self.entry].layout_at(len) {
+            // Only that of an array that was empty can be another one now.
+            self.unit = unit_of(&self.segment.entries()[self.entry], &layout);
             self.layout = layout;
         }
-        self.generation = generation;
+        self.segment_len = len;
         true
     }
+}
+
+/// The unit of an array's elements. Mappings begin at a page, so offsets are aligned as addresses are.
+fn unit_of(entry: &Entry, layout: &ArrayLayout) -> Unit {
+    Unit::new(layout.element().item_size(), |unit| {
+        entry.offset().is_multiple_of(unit) && layout.is_aligned_to(unit)
+    })
 }
 
 /// An array has other elements than somebody expects.

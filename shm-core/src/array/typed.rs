@@ -277,8 +277,9 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     pub fn get(&self, index: impl IntoDimension<Dim = D>) -> T {
         let at = self.address(index.into_dimension());
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: `address` returns the address of an element in the mapping; `value` is private and has room for one.
-        unsafe { racy::read(at, value.as_mut_ptr().cast(), size_of::<T>()) };
+        // SAFETY: `address` returns the address of an element in the mapping, a multiple of the unit, by which every handle accesses it;
+        // `value` is private and has room for one.
+        unsafe { racy::read(self.any.unit(), at, value.as_mut_ptr().cast(), size_of::<T>()) };
         // SAFETY: all of its bytes were just written, and every pattern of bytes is a valid `T` (a condition of `Element`).
         unsafe { value.assume_init() }
     }
@@ -325,13 +326,16 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     pub fn try_set(&self, index: impl IntoDimension<Dim = D>, value: T) -> Result<()> {
         let at = self.address(index.into_dimension());
         self.check_writable()?;
-        // SAFETY: `address` returns the address of an element in the mapping, which is writable; `value` is private and has no padding (a
+        // SAFETY: as in `get`, and the mapping is writable; `value` is private and has no padding (a
         // condition of `Element`), so all of its bytes are initialised.
-        unsafe { racy::write(at, (&raw const value).cast(), size_of::<T>()) };
+        unsafe { racy::write(self.any.unit(), at, (&raw const value).cast(), size_of::<T>()) };
         Ok(())
     }
 
     /// Copies the whole array out, in the order of its memory where that is C or Fortran order.
+    ///
+    /// Whoever is writing meanwhile, each element arrives as by [`get`](SharedArray::get), in the same small steps: bytes are copied one at a time. Elements of 4 or 8
+    /// bytes are copied at the speed of memory, those of 1 byte at a third of it; [`view`](SharedArray::view) and [`exclusive`](SharedArray::exclusive) know no such limit.
     ///
     /// ```
     /// use shm_core::{Anonymous, SharedArray};
@@ -343,8 +347,11 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let layout = self.any.layout();
         if layout.is_c_contiguous() || layout.is_f_contiguous() {
             let mut values = vec![T::zeroed(); self.len()];
-            // SAFETY: a contiguous array's elements lie one after another from its origin on, inside the mapping; the vector is private and as long.
-            unsafe { racy::read(self.origin, values.as_mut_ptr().cast(), size_of_val(&values[..])) };
+            // SAFETY: a contiguous array's elements lie one after another from its origin on, inside the mapping, and are
+            // accessed by the unit as in `get`; the vector is private and as long.
+            unsafe {
+                racy::read(self.any.unit(), self.origin, values.as_mut_ptr().cast(), size_of_val(&values[..]))
+            };
             let shape = self.dim.clone().set_f(!layout.is_c_contiguous());
             if let Ok(array) = Array::from_shape_vec(shape, values) {
                 return array;
@@ -352,13 +359,13 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         }
         let mut array = Array::from_elem(self.dim.clone(), T::zeroed());
         self.zip_rows(&mut array, |at, value| {
-            // SAFETY: `zip_rows` pairs the address of an element in the mapping with the private element at the same index.
-            unsafe { racy::read(at, std::ptr::from_mut(value).cast(), size_of::<T>()) };
+            // SAFETY: `zip_rows` pairs the address of an element, as in `get`, with the private element at the same index.
+            unsafe { racy::read(self.any.unit(), at, std::ptr::from_mut(value).cast(), size_of::<T>()) };
         });
         array
     }
 
-    /// Copies all elements in.
+    /// Copies all elements in, each as by [`set`](SharedArray::set); as fast as [`to_ndarray`](SharedArray::to_ndarray).
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`] if the shapes differ, [`ErrorKind::ReadOnly`].
@@ -381,14 +388,15 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
             ));
         }
         if let (true, Some(slice)) = (self.any.layout().is_c_contiguous(), values.as_slice()) {
-            // SAFETY: both sides are contiguous in C order and have as many elements; the mapping is writable, and elements have no padding.
-            unsafe { racy::write(self.origin, slice.as_ptr().cast(), size_of_val(slice)) };
+            // SAFETY: both sides are contiguous in C order and have as many elements, those shared accessed by the unit
+            // as in `get`; the mapping is writable, and elements have no padding.
+            unsafe { racy::write(self.any.unit(), self.origin, slice.as_ptr().cast(), size_of_val(slice)) };
             return Ok(());
         }
         let mut values = values.to_owned();
         self.zip_rows(&mut values, |at, value| {
             // SAFETY: as in `to_ndarray`, in the other direction; the mapping is writable.
-            unsafe { racy::write(at, std::ptr::from_ref(value).cast(), size_of::<T>()) };
+            unsafe { racy::write(self.any.unit(), at, std::ptr::from_ref(value).cast(), size_of::<T>()) };
         });
         Ok(())
     }
@@ -407,10 +415,19 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
     /// ```
     pub fn fill(&self, value: T) -> Result<()> {
         self.check_writable()?;
+        if self.any.layout().is_c_contiguous() || self.any.layout().is_f_contiguous() {
+            for number in 0..self.len() {
+                // SAFETY: a contiguous array's elements lie one after another from its origin on, inside the mapping.
+                let at = unsafe { self.origin.add(number * size_of::<T>()) };
+                // SAFETY: as in `try_set`.
+                unsafe { racy::write(self.any.unit(), at, (&raw const value).cast(), size_of::<T>()) };
+            }
+            return Ok(());
+        }
         for index in ndarray::indices(self.dim.clone()) {
             let at = self.address(index.into_dimension());
             // SAFETY: as in `try_set`.
-            unsafe { racy::write(at, (&raw const value).cast(), size_of::<T>()) };
+            unsafe { racy::write(self.any.unit(), at, (&raw const value).cast(), size_of::<T>()) };
         }
         Ok(())
     }

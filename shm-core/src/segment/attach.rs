@@ -5,13 +5,13 @@
 
 use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mm::Advice;
 
-use super::attachment::{Attachment, Key, Subject, registry};
+use super::attachment::{self, Attachment, Key, Registry, Subject, registry};
 use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
@@ -40,10 +40,11 @@ enum Outcome {
 /// Attaches what has the name.
 pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
+        let registry = registry();
         let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", &name, e))?;
         // The attachment keeps the name: it goes in and comes back, because a copy is an allocation.
         let mut lent = Some(name);
-        let outcome = attach_object(fd, &mut lent, true, options)?;
+        let outcome = attach_object(registry, fd, &mut lent, true, options)?;
         name = match (outcome, lent) {
             (Outcome::Attached(segment), _) => return Ok(segment),
             (Outcome::Gone, Some(name)) => name,
@@ -66,8 +67,9 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
     let mut name = name_of(fd.as_fd(), &stat);
     for attempt in 0..ATTEMPTS {
         // A description of its own: locks on one that came from elsewhere are shared with whoever sent it.
+        let registry = registry();
         let fresh = reopen("attach", &subject, fd.as_fd(), options.access)?;
-        match attach_object(fresh, &mut name, stat.links > 0, options)? {
+        match attach_object(registry, fresh, &mut name, stat.links > 0, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => break,
             Outcome::Gone => wait_a_little(attempt),
@@ -85,13 +87,14 @@ pub(super) fn open_again(
     attachment: &Attachment,
     access: Access,
 ) -> Result<OwnedFd> {
-    let object = |fd: BorrowedFd<'_>| object::stat(fd).ok().map(|stat| (stat.device, stat.inode));
+    let is_it = |fd: &OwnedFd| object::stat(fd.as_fd()).is_ok_and(|stat| attachment.is(&stat));
     if let Some(name) = &attachment.name
         && let Ok(fd) = object::open(name.path(), access)
-        && object(fd.as_fd()).is_some_and(|found| object(attachment.fd()) == Some(found))
+        && is_it(&fd)
     {
         return Ok(fd);
     }
+    attachment.stat().map_err(|errno| attachment::lost(operation, attachment, errno))?;
     reopen(operation, &attachment.subject(), attachment.fd(), access)
 }
 
@@ -126,7 +129,10 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
 }
 
 /// One try; `linked` says that the object must still have a name. A new attachment takes the name with it.
+///
+/// The registry's lock, taken before the descriptor was opened, makes "look, map, enter" one step, and keeps away a fork in the middle of it.
 fn attach_object(
+    mut registry: MutexGuard<'_, Registry>, // the first parameter is dropped last
     fd: OwnedFd,
     name: &mut Option<SegmentName>,
     linked: bool,
@@ -168,12 +174,13 @@ fn attach_object(
     header.check_len(u64_at(&buffer, LENGTH_AT), stat.size).map_err(corrupt)?;
     let entries = contents::decode(&header, meta).map_err(corrupt)?;
 
-    let key = (options.access != Access::CopyOnWrite).then(|| key(&stat, options.access));
-    // The lock makes "look, map, enter" one step.
-    let mut registry = registry();
-    if let Some(known) = key.and_then(|key| registry.get(&key)).and_then(std::sync::Weak::upgrade) {
+    let key = key(&stat, options.access);
+    // Private mappings are never entered: each has changes of its own.
+    if let Some(known) = registry.get(&key).and_then(std::sync::Weak::upgrade) {
         if known.is_inherited() {
             known.adopt(fd);
+        } else {
+            drop(fd);
         }
         drop(registry);
         prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
@@ -182,7 +189,7 @@ fn attach_object(
     let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
     let name = name.take().map(absolute).transpose()?;
     let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false);
-    if let Some(key) = key {
+    if options.access != Access::CopyOnWrite {
         registry.insert(key, Arc::downgrade(&attachment));
     }
     drop(registry); // the rest may take long
@@ -296,9 +303,10 @@ pub(super) fn header_error(operation: &'static str, subject: &dyn Display, error
 pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => not_found(operation, name),
-        Errno::LOOP | Errno::MLINK => {
+        Errno::LOOP | Errno::MLINK if object::stat_name(name.path()) != Err(Errno::LOOP) => {
             not_a_segment(operation, name, "it is a symbolic link, and those are not followed".into())
         }
+        Errno::LOOP => link_loop(operation, name),
         Errno::ISDIR => not_a_segment(operation, name, "it is a directory".into()),
         Errno::NXIO => not_a_segment(operation, name, "it is a FIFO, a socket or a device".into()),
         Errno::ACCESS | Errno::PERM => {
@@ -326,6 +334,16 @@ pub(super) fn open_error(operation: &'static str, name: &SegmentName, errno: Err
         }
         errno => Error::system(operation, name, "open", errno),
     }
+}
+
+/// The error for a folder that cannot be reached.
+pub(super) fn link_loop(operation: &'static str, name: &SegmentName) -> Error {
+    let reason = format!(
+        "symbolic links on the way to {} lead in a circle, or are too many",
+        name.directory().display()
+    );
+    Error::new(ErrorKind::System, operation, name, reason)
+        .remedy("have the links changed, or use another path")
 }
 
 fn not_found(operation: &'static str, name: &SegmentName) -> Error {

@@ -14,6 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use rustix::io::Errno;
+
 use crate::contents::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{Header, LEASE_AT, LENGTH_AT, Lifetime};
@@ -21,17 +23,18 @@ use crate::name::SegmentName;
 use crate::process::fork_count;
 use crate::sys::Access;
 use crate::sys::mapping::Mapping;
+use crate::sys::object::{self, Stat};
 
 /// Device, inode and access mode.
-pub(super) type Key = (u64, u64, u8);
+pub(crate) type Key = (u64, u64, u8);
 /// A hash map, because it keeps its memory when it becomes empty, with a hasher that costs two multiplications: attaching asks it twice.
-type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
+pub(crate) type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
 
 /// A hasher for the numbers of devices and inodes, which the kernel chooses: nobody can aim at its weaknesses.
 #[derive(Default)]
-pub(super) struct Mix(u64);
+pub(crate) struct Mix(u64);
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {
@@ -53,7 +56,11 @@ impl Hasher for Mix {
 }
 
 /// Locks the registry. No [`Attachment`] may be dropped while the guard lives: its drop takes the same lock.
-pub(super) fn registry() -> MutexGuard<'static, Registry> {
+///
+/// Forks wait for the guard, too. Whoever opens a descriptor under it, and closes it or enters its attachment before the guard goes, leaves no child
+/// with a descriptor that the child knows nothing of and that keeps locks held as long as the child lives.
+pub(crate) fn registry() -> MutexGuard<'static, Registry> {
+    fork_count(); // the handlers that make forks wait are registered by it
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -111,7 +118,9 @@ pub fn set_unmap_veto(veto: UnmapVeto) {
 pub(crate) struct Attachment {
     /// Nothing only while it is dropped.
     held: Option<(OwnedFd, Mapping)>,
-    key: Option<Key>,
+    key: Key,
+    /// Bytes that the object is known to have.
+    existing: AtomicU64,
     pub(super) header: Header,
     pub(super) entries: Vec<Entry>,
     pub(super) name: Option<SegmentName>,
@@ -129,7 +138,7 @@ impl Attachment {
     pub(super) fn new(
         fd: OwnedFd,
         mapping: Mapping,
-        key: Option<Key>,
+        key: Key,
         header: Header,
         entries: Vec<Entry>,
         name: Option<SegmentName>,
@@ -138,7 +147,8 @@ impl Attachment {
     ) -> Arc<Attachment> {
         let held = Some((fd, mapping));
         let (born, adopted) = (fork_count(), Mutex::new(None));
-        Arc::new(Attachment { held, key, header, entries, name, access, born, owner, adopted })
+        let existing = AtomicU64::new(header.created_len);
+        Arc::new(Attachment { held, key, existing, header, entries, name, access, born, owner, adopted })
     }
 
     fn held(&self) -> &(OwnedFd, Mapping) {
@@ -181,14 +191,38 @@ impl Attachment {
         unsafe { AtomicU64::from_ptr(self.mapping().base().add(at).cast()) }
     }
 
-    /// Current length in bytes, never above what is mapped, whatever a neighbour wrote there.
-    pub(super) fn len_now(&self) -> usize {
+    /// What the header says the length is, within its limits. A neighbour may have made it up: see [`existing`](Attachment::existing).
+    pub(super) fn promised_len(&self) -> u64 {
         if !self.header.growable() {
             // Without a look at the mapping: its first touch is a page fault, which costs more than all of an attach.
-            return self.header.created_len as usize;
+            return self.header.created_len;
         }
         let len = self.word(LENGTH_AT).load(Ordering::Acquire);
-        len.clamp(self.header.created_len, self.header.reserved_max) as usize
+        len.clamp(self.header.created_len, self.header.reserved_max)
+    }
+
+    /// How many of the bytes that a length promises exist: a touch of bytes behind the object's end would kill this process.
+    ///
+    /// The kernel is asked only about lengths that it has not confirmed before: no object gets shorter.
+    pub(super) fn existing(&self, promised: u64) -> u64 {
+        let known = self.existing.load(Ordering::Relaxed);
+        if promised <= known {
+            return promised;
+        }
+        let size = self.stat().map_or(0, |stat| stat.size);
+        promised.min(self.existing.fetch_max(size, Ordering::Relaxed).max(size))
+    }
+
+    /// What `fstat` says about the object; `EBADF` if the program has closed the descriptor behind our back, whatever has its number now.
+    pub(super) fn stat(&self) -> std::result::Result<Stat, Errno> {
+        let stat = object::stat(self.fd())?;
+        if self.is(&stat) { Ok(stat) } else { Err(Errno::BADF) }
+    }
+
+    /// Tells whether this is what `fstat` says about the object.
+    pub(super) fn is(&self, stat: &Stat) -> bool {
+        let (device, inode, _) = self.key;
+        (stat.device, stat.inode) == (device, inode)
     }
 
     /// Publishes a new length, unless it is longer already.
@@ -209,13 +243,13 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
+        {
             let mut registry = registry();
-            if let Some(entry) = registry.remove(&key)
+            if let Some(entry) = registry.remove(&self.key)
                 && !std::ptr::eq(entry.as_ptr(), self)
             {
                 // Somebody has attached anew since the count reached 0.
-                registry.insert(key, entry);
+                registry.insert(self.key, entry);
             }
         }
         let vetoed = self.is_vetoed();
@@ -273,6 +307,17 @@ pub(super) fn inherited(operation: &'static str, attachment: &Attachment) -> Err
         "this process has the segment from its parent and shares the parent's locks",
     )
     .remedy("let the process that attached it do this")
+}
+
+/// The error for an object that cannot be reached by its descriptor.
+pub(super) fn lost(operation: &'static str, attachment: &Attachment, errno: Errno) -> Error {
+    if errno != Errno::BADF {
+        return Error::system(operation, attachment.subject(), "fstat", errno);
+    }
+    let reason =
+        "this program has closed the segment's descriptor, and its number may be another file's by now";
+    Error::new(ErrorKind::System, operation, attachment.subject(), reason)
+        .remedy("look for code that closes descriptors which are not its own")
 }
 
 /// Fails unless the attachment may write what others see.

@@ -106,7 +106,7 @@ pub(crate) fn create(
     let key = attach::key(&stat, Access::ReadWrite);
     let name = name.clone().map(attach::absolute).transpose()?;
     let attachment =
-        Attachment::new(fd, mapping, Some(key), header, entries, name.clone(), Access::ReadWrite, owner);
+        Attachment::new(fd, mapping, key, header, entries, name.clone(), Access::ReadWrite, owner);
     let Some(name) = name else {
         registry().insert(key, std::sync::Arc::downgrade(&attachment));
         return Ok(Segment { attachment });
@@ -157,6 +157,7 @@ fn refuse_if_taken(name: &SegmentName) -> Result<()> {
         let stat = match object::stat_name(name.path()) {
             // Without such a directory too, which the creation itself explains.
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(Errno::LOOP) => return Err(attach::link_loop("create", name)),
             Err(errno) => return Err(Error::system("create", name, "stat", errno)),
             Ok(stat) => stat,
         };

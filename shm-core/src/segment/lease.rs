@@ -121,6 +121,7 @@ const SUBJECT: &str = "the lease of a segment";
 impl Lease {
     pub(super) fn of(attachment: &Attachment) -> Result<Lease> {
         let subject = attachment.subject();
+        let _no_child_gets_the_descriptor = registry();
         let fd = attach::open_again("lease", attachment, readable(attachment.access))?;
         let locked = locks::try_lock(fd.as_fd(), Mode::Shared, locks::ATTACH_AND_LEASE)
             .map_err(|e| Error::system("lease", subject, "fcntl(F_OFD_SETLK)", e))?;

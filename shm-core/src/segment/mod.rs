@@ -25,7 +25,7 @@ use std::sync::Arc;
 use rustix::mm::{Advice as OsAdvice, MsyncFlags};
 
 pub use attachment::{UnmapVeto, set_unmap_veto};
-pub(crate) use attachment::{after_fork, before_fork};
+pub(crate) use attachment::{after_fork, before_fork, registry};
 pub(crate) use create::{create, create_or_attach};
 pub use lease::{ExclusiveLease, Lease};
 pub use list::{SegmentInfo, inspect, list, list_in};
@@ -44,7 +44,9 @@ use attachment::Attachment;
 /// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
 /// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
 /// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
-/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own.
+/// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own. A fork waits until no other thread
+/// is in the middle of attaching or removing, so that a child inherits whole attachments only; those of other threads, which nobody in the child
+/// can drop, stay until it ends or executes another program.
 ///
 /// ```
 /// use shm_core::{Contents, Segment, SegmentOptions};
@@ -145,7 +147,9 @@ impl Segment {
         self.attachment.mapping().base()
     }
 
-    /// Returns the length in bytes now, header included.
+    /// Returns the length in bytes now, header included. So many bytes exist, whatever a neighbour wrote into the header.
+    ///
+    /// It is one load, and after growth an fstat(2), once.
     ///
     /// ```
     /// use shm_core::{Contents, SegmentOptions};
@@ -156,7 +160,7 @@ impl Segment {
     /// ```
     #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
-        self.attachment.len_now()
+        self.existing_len(self.generation())
     }
 
     /// Returns the length in bytes that the segment may grow to; so much address space is mapped.
@@ -305,18 +309,12 @@ impl Segment {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn generation(&self) -> u64 {
-        self.attachment.len_now() as u64
+        self.attachment.promised_len()
     }
 
-    /// How many of the bytes that a [`generation`](Segment::generation) promises exist. Whoever may write the segment may write the
-    /// length word too, and a touch of bytes behind the object's end would kill this process.
+    /// How many of the bytes that a [`generation`](Segment::generation) promises exist.
     pub(crate) fn existing_len(&self, generation: u64) -> usize {
-        if !self.can_grow() {
-            return generation as usize;
-        }
-        let size = crate::sys::object::stat(self.attachment.fd()).map_or(0, |stat| stat.size);
-        // What there was at creation was checked when it was attached.
-        generation.min(size).max(self.attachment.header.created_len) as usize
+        self.attachment.existing(generation) as usize
     }
 
     /// Lengthens the segment to at least `len` bytes, in place and for everybody; the new bytes are zero.
@@ -326,6 +324,11 @@ impl Segment {
     ///
     /// # Errors
     /// [`ErrorKind::LimitExceeded`] above the maximum reserved at creation, [`ErrorKind::ReadOnly`], [`ErrorKind::OutOfSpace`]; the segment is as before then.
+    /// [`ErrorKind::System`] also if the program has closed the segment's descriptor behind this library's back: its number may be another file's by now.
+    ///
+    /// The kernel takes back what it reserved before it failed, in memory always; on a disk, and if signals have interrupted it, a part may stay reserved
+    /// behind the segment's end, for the next growth. It cannot be given back from here: another process may have reserved the same bytes meanwhile and be
+    /// about to publish them.
     ///
     /// ```
     /// use shm_core::{Contents, ErrorKind, SegmentOptions};
@@ -351,6 +354,8 @@ impl Segment {
             );
             return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
         }
+        // Otherwise the file that now has the descriptor's number would be lengthened.
+        self.attachment.stat().map_err(|errno| attachment::lost("grow", &self.attachment, errno))?;
         let sparse = !self.attachment.header.reserved;
         create::extend(
             "grow",

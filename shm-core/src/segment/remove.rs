@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::attach::{self, Fault};
+use super::attachment::registry;
 use super::options::SegmentOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{HeaderError, Lifetime};
@@ -38,22 +39,8 @@ const ATTEMPTS: usize = 1000;
 /// ```
 pub fn delete(name: impl AsSegmentName) -> Result<()> {
     let name = name.to_segment_name()?;
-    let options = SegmentOptions::new();
     for attempt in 0..ATTEMPTS {
-        let fd = object::open(name.path(), Access::ReadWrite)
-            .map_err(|e| attach::open_error("delete", &name, e))?;
-        let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
-            Ok((_, header)) => header.lifetime,
-            Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => Lifetime::Persistent,
-            Err(fault) => return Err(attach::explain("delete", fd.as_fd(), &name, fault, &options)),
-        };
-        let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", &name, "fstat", e))?;
-        attach::check_type("delete", &name, &stat)?;
-        attach::check_owner("delete", &name, &stat, &options)?;
-        let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", &name, "fcntl", e))?;
-        match remove_object(&name, fd.as_fd()).map_err(|e| unlink_error(&name, e))? {
-            // Whoever has the name by now has made a new one.
-            Removal::Done if dead => return Err(attach::open_error("delete", &name, Errno::NOENT)),
+        match try_delete(&name)? {
             Removal::Done => return Ok(()),
             // Another one has the name now, or it is free: look again.
             Removal::Replaced | Removal::Guarded => attach::wait_a_little(attempt),
@@ -62,6 +49,27 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     match object::stat_name(name.path()) {
         Err(Errno::NOENT) => Err(attach::open_error("delete", &name, Errno::NOENT)),
         _ => Err(super::create::removal_stuck("delete", &name)),
+    }
+}
+
+fn try_delete(name: &SegmentName) -> Result<Removal> {
+    let options = SegmentOptions::new();
+    let _no_child_gets_the_descriptor = registry();
+    let fd =
+        object::open(name.path(), Access::ReadWrite).map_err(|e| attach::open_error("delete", name, e))?;
+    let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
+        Ok((_, header)) => header.lifetime,
+        Err(Fault::Header(HeaderError::Corrupted(_) | HeaderError::Newer(_))) => Lifetime::Persistent,
+        Err(fault) => return Err(attach::explain("delete", fd.as_fd(), name, fault, &options)),
+    };
+    let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", name, "fstat", e))?;
+    attach::check_type("delete", name, &stat)?;
+    attach::check_owner("delete", name, &stat, &options)?;
+    let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", name, "fcntl", e))?;
+    match remove_object(name, fd.as_fd()).map_err(|e| unlink_error(name, e))? {
+        // Whoever has the name by now has made a new one.
+        Removal::Done if dead => Err(attach::open_error("delete", name, Errno::NOENT)),
+        removal => Ok(removal),
     }
 }
 
@@ -171,6 +179,7 @@ pub(super) enum Reaping {
 
 /// Removes the name if a dead segment of this user has it.
 pub(super) fn reap_name(name: &SegmentName) -> std::result::Result<Reaping, Errno> {
+    let _no_child_gets_the_descriptor = registry();
     let fd: OwnedFd = object::open(name.path(), Access::ReadWrite)?;
     let Ok((_, header)) = attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) else {
         return Ok(Reaping::Living);

@@ -10,11 +10,11 @@ use rustix::io::{self, Errno};
 
 use super::Access;
 
-/// Bytes that one call reserves: a signal then never throws away much work.
+/// Bytes that one call reserves when signals interrupt it: each throws away no more work than this.
 const RESERVE_STEP: u64 = 64 << 20;
 
 /// What `fstat` says about an object, in the crate's terms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) device: u64,
     pub(crate) inode: u64,
@@ -114,13 +114,17 @@ pub(crate) fn unlink(path: &Path) -> Result<(), Errno> {
 }
 
 /// Reserves the bytes `from..to`, lengthening the object to `to`. Never the C library's emulation, which writes blocks.
+///
+/// In memory a call that fails gives back what it has reserved, and nothing that was reserved before. So all is asked for in one
+/// call, and in steps only after a signal has interrupted that: a failure of a later step leaves the earlier ones reserved.
 pub(crate) fn reserve(fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<(), Errno> {
     let mut at = from;
+    let mut step = to.saturating_sub(from);
     while at < to {
-        let step = (to - at).min(RESERVE_STEP);
-        match fs::fallocate(fd, FallocateFlags::empty(), at, step) {
-            Ok(()) => at += step,
-            Err(Errno::INTR) => {}
+        let len = (to - at).min(step);
+        match fs::fallocate(fd, FallocateFlags::empty(), at, len) {
+            Ok(()) => at += len,
+            Err(Errno::INTR) => step = RESERVE_STEP,
             Err(errno) => return Err(errno),
         }
     }

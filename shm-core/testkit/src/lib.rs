@@ -7,6 +7,7 @@
 //!   behind.
 //! - [`rerun()`] runs one test of the current test binary in a process of its own, unrelated by fork.
 //! - [`Watchdog`] ends a test process that hangs, with the test's name.
+//! - [`Numbers`] look random and are the same in every run.
 //! - [`unique_name`], [`Cleanup`] and [`leftovers`] keep `/dev/shm` clean.
 //!
 //! It knows nothing of segments or locks, so that every crate of the workspace can use it. Linux only.
@@ -16,6 +17,7 @@ mod coverage;
 mod kill;
 mod names;
 mod note;
+mod numbers;
 mod rerun;
 mod say;
 mod trace;
@@ -27,6 +29,7 @@ pub use child::{Child, Status, fork_child};
 pub use coverage::{Coverage, Event, KillPoint, Report};
 pub use kill::KillTest;
 pub use names::{Cleanup, leftovers, unique_name};
+pub use numbers::Numbers;
 pub use rerun::{rerun, rerun_command};
 pub use watchdog::Watchdog;
 pub use zone::{announce, kill_zone};

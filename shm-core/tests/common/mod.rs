@@ -278,15 +278,3 @@ pub fn become_nobody() {
         assert_eq!(libc::setresuid(NOBODY, NOBODY, NOBODY), 0);
     }
 }
-
-/// Numbers that look random and are the same in every run.
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}

@@ -3,19 +3,9 @@
 use std::sync::Barrier;
 use std::thread;
 
+use shm_testkit::Numbers;
+
 use super::*;
-
-/// A small generator of numbers, so that a failing run can be told from its seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 #[test]
 fn blocks_are_never_shared() {
@@ -29,7 +19,7 @@ fn blocks_are_never_shared() {
             let (memory, start) = (&memory, &start);
             scope.spawn(move || {
                 let process = Process::new(memory);
-                let mut numbers = Numbers(seed);
+                let mut numbers = Numbers::new(seed);
                 let mut held: Vec<(Place, u8)> = Vec::new();
                 start.wait();
                 for round in 0..rounds {
@@ -73,7 +63,7 @@ fn the_dead_are_reclaimed_under_way() {
         for seed in 1..=3 {
             let memory = &memory;
             scope.spawn(move || {
-                let mut numbers = Numbers(seed);
+                let mut numbers = Numbers::new(seed);
                 for _ in 0..rounds {
                     let process = Process::new(memory);
                     let mine: Vec<_> =
