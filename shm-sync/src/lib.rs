@@ -3,6 +3,8 @@
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
 //! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
+//! - [`RecursiveMutex`]: a mutex that its holder can lock again.
+//! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -42,9 +44,13 @@ mod handle;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
+mod once;
+#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
+#[cfg(not(loom))]
+mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
 
@@ -59,6 +65,10 @@ pub use guard::{LockError, LockResult, RecoveryGuard};
 #[cfg(not(loom))]
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
+pub use once::{Once, OnceState};
+#[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use recursive::{RecursiveMutex, RecursiveMutexGuard};
 #[cfg(not(loom))]
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -313,15 +313,7 @@ impl<T: Pod + Send> Object for Mutex<T> {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::<RawMutex>::open(place, verb, Some(Self::IDENTITY))?;
-        if handle.identity() != Self::IDENTITY || handle.len() < Self::SIZE {
-            let guards = handle.parameter().unwrap_or(0);
-            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
-                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {}",
-                handle.len(),
-                size_of::<T>()
-            )));
-        }
+        let handle = Handle::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
         Ok(Self { handle, value: PhantomData })
     }
 

@@ -434,15 +434,11 @@ impl<T: Pod + Send + Sync, const READERS: usize> Object for RwLock<T, READERS> {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::<RawRwLock<READERS>>::open(place, verb, Some(Self::IDENTITY))?;
-        if handle.identity() != Self::IDENTITY || handle.len() < Self::SIZE || !handle.raw().adopt() {
-            let guards = handle.parameter().unwrap_or(0);
-            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
-                "it guards a value of {guards} bytes with {} readers at most (in {} bytes with the lock), not of {} with {READERS}",
-                handle.raw().slots(),
-                handle.len(),
-                size_of::<T>()
-            )));
+        let handle = Handle::<RawRwLock<READERS>>::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
+        if !handle.raw().adopt() {
+            return Err(handle
+                .error(verb, ErrorKind::Mismatch)
+                .detail(format!("it has places for {} readers, not for {READERS}", handle.raw().slots())));
         }
         Ok(Self { handle, value: PhantomData })
     }
