@@ -17,7 +17,7 @@ use crate::base::robust::Me;
 use crate::base::slot::{Locked, Wait};
 use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
-use crate::guard::{LockError, LockResult, RecoveryGuard};
+use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
@@ -30,13 +30,6 @@ use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock the mutex";
 const REPAIR: &str = "repair the mutex";
-
-/// Why a lock call did not simply get the lock.
-enum Trouble {
-    /// It has the lock, and the news.
-    OwnerDied(Me),
-    Failed(Error),
-}
 
 /// A robust mutex that owns a value in shared pages, between threads and processes alike.
 ///

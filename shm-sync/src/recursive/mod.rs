@@ -13,10 +13,11 @@ mod raw;
 
 pub use guard::RecursiveMutexGuard;
 
+use crate::base::robust::Me;
 use crate::base::slot::Wait;
 use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
-use crate::guard::{LockError, LockResult, RecoveryGuard};
+use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
@@ -228,23 +229,33 @@ impl<T: Pod + Send> RecursiveMutex<T> {
         }
     }
 
+    // What is not inlined here returns in registers, as in `Mutex`.
     #[inline(always)]
     fn lock_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RecursiveMutexGuard<'_, T>> {
-        match self.raw().lock_free(Self::IDENTITY) {
-            Some(me) => Ok(RecursiveMutexGuard::new(self, me)),
-            None => self.lock_slowly(wait()),
-        }
+        let me = match self.raw().lock_free(Self::IDENTITY) {
+            Some(me) => me,
+            None => match self.lock_slowly(wait()) {
+                Ok(me) => me,
+                Err(trouble) => {
+                    return Err(match *trouble {
+                        Trouble::OwnerDied(me) => {
+                            LockError::OwnerDied(RecoveryGuard::new(RecursiveMutexGuard::new(self, me)))
+                        }
+                        Trouble::Failed(error) => LockError::Failed(self.named(error)),
+                    });
+                }
+            },
+        };
+        Ok(RecursiveMutexGuard::new(self, me))
     }
 
     #[cold]
     #[inline(never)]
-    fn lock_slowly(&self, wait: Wait) -> LockResult<RecursiveMutexGuard<'_, T>> {
+    fn lock_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
         match self.raw().lock(Self::IDENTITY, wait) {
-            Ok((me, Acquired::Clean)) => Ok(RecursiveMutexGuard::new(self, me)),
-            Ok((me, Acquired::OwnerDied)) => {
-                Err(LockError::OwnerDied(RecoveryGuard::new(RecursiveMutexGuard::new(self, me))))
-            }
-            Err(error) => Err(LockError::Failed(self.named(error))),
+            Ok((me, Acquired::Clean)) => Ok(me),
+            Ok((me, Acquired::OwnerDied)) => Err(Box::new(Trouble::OwnerDied(me))),
+            Err(error) => Err(Box::new(Trouble::Failed(error))),
         }
     }
 
