@@ -72,6 +72,14 @@ pub trait Exclusive {
     fn error(&self, kind: ErrorKind) -> Error;
 }
 
+/// Why a lock call did not simply get the lock.
+pub(crate) enum Trouble {
+    /// It has the lock, alone, and the news.
+    OwnerDied(Me),
+    /// It has not.
+    Failed(Error),
+}
+
 /// What a lock call returns: the guard, or why it is not simply the guard.
 ///
 /// ```

@@ -125,6 +125,25 @@ impl<R: Raw> Handle<R> {
         }
     }
 
+    /// The lock at `place` of a value of `value` bytes, which has `size` bytes with it. Zero bytes are such a lock, never used.
+    pub(crate) fn open_guarding(
+        place: Placement,
+        verb: &str,
+        value: usize,
+        size: usize,
+    ) -> Result<Self, Error> {
+        let identity = R::KIND.identity(value as u32);
+        let handle = Self::open(place, verb, Some(identity))?;
+        if handle.identity() != identity || handle.len() < size {
+            let guards = handle.parameter().unwrap_or(0);
+            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
+                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {value}",
+                handle.len(),
+            )));
+        }
+        Ok(handle)
+    }
+
     /// The identity as it stands there now.
     #[inline(always)]
     pub(crate) fn identity(&self) -> u64 {

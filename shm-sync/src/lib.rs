@@ -7,6 +7,8 @@
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
 //! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
 //! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
+//! - [`RecursiveMutex`]: a mutex that its holder can lock again.
+//! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -50,11 +52,15 @@ mod latch;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
+mod once;
+#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
 #[cfg(not(loom))]
 mod process_mutex;
+#[cfg(not(loom))]
+mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
 #[cfg(not(loom))]
@@ -75,9 +81,13 @@ pub use latch::Latch;
 #[cfg(not(loom))]
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
+pub use once::{Once, OnceState};
+#[cfg(not(loom))]
 pub use primitive::Primitive;
 #[cfg(not(loom))]
 pub use process_mutex::{ProcessLockError, ProcessMutex, ProcessMutexGuard};
+#[cfg(not(loom))]
+pub use recursive::{RecursiveMutex, RecursiveMutexGuard};
 #[cfg(not(loom))]
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]

@@ -423,7 +423,7 @@ fn names_places_and_parameters_are_checked() {
     assert_eq!(*RwLock::<u64, 5>::create_or_attach(name, 0).unwrap().read().unwrap(), 3);
     let fewer = RwLock::<u64, 4>::attach(name).unwrap_err();
     assert_eq!(fewer.kind(), ErrorKind::Mismatch);
-    assert!(fewer.to_string().contains("with 5 readers"), "{fewer}");
+    assert!(fewer.to_string().contains("places for 5 readers"), "{fewer}");
     assert_eq!(kind(RwLock::<u32, 5>::attach(name)), Some(ErrorKind::Mismatch));
     assert_eq!(kind(shm_sync::Mutex::<u64>::attach(name)), Some(ErrorKind::Mismatch));
     let _guard = lock.write().unwrap();

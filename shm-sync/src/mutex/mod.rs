@@ -17,7 +17,7 @@ use crate::base::robust::Me;
 use crate::base::slot::{Locked, Wait};
 use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
-use crate::guard::{LockError, LockResult, RecoveryGuard};
+use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
@@ -30,13 +30,6 @@ use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock the mutex";
 const REPAIR: &str = "repair the mutex";
-
-/// Why a lock call did not simply get the lock.
-enum Trouble {
-    /// It has the lock, and the news.
-    OwnerDied(Me),
-    Failed(Error),
-}
 
 /// A robust mutex that owns a value in shared pages, between threads and processes alike.
 ///
@@ -313,15 +306,7 @@ impl<T: Pod + Send> Object for Mutex<T> {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::<RawMutex>::open(place, verb, Some(Self::IDENTITY))?;
-        if handle.identity() != Self::IDENTITY || handle.len() < Self::SIZE {
-            let guards = handle.parameter().unwrap_or(0);
-            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
-                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {}",
-                handle.len(),
-                size_of::<T>()
-            )));
-        }
+        let handle = Handle::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
         Ok(Self { handle, value: PhantomData })
     }
 

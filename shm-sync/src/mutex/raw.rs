@@ -94,4 +94,20 @@ impl RawMutex {
     pub(crate) fn unlock_as_dead(&self, me: Me) {
         self.0.give_up_as_dead(me);
     }
+
+    /// Whether the calling thread holds the lock, as far as private memory knows.
+    pub(crate) fn is_held_by(&self, me: Me) -> bool {
+        self.0.is_held_by(me)
+    }
+
+    /// Whether the word names the calling thread.
+    pub(crate) fn names(&self, me: Me) -> bool {
+        self.0.word.names(me.tid())
+    }
+
+    /// Room for a note of locks that are built on this one.
+    #[inline(always)]
+    pub(crate) fn wide_note(&self) -> &AtomicU64 {
+        &self.0.wide_note
+    }
 }

@@ -13,9 +13,10 @@ mod raw;
 
 pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 
+use crate::base::robust::Me;
 use crate::base::slot::Wait;
 use crate::error::{Error, ErrorKind};
-use crate::guard::{LockError, LockResult, RecoveryGuard};
+use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
@@ -23,7 +24,7 @@ use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use raw::{RawRwLock, Trouble};
+use raw::{Hold, RawRwLock};
 use std::time::{Duration, Instant};
 
 /// A robust reader-writer lock that owns a value in shared pages, between threads and processes alike.
@@ -360,40 +361,44 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
         }
     }
 
+    // What is not inlined here returns in registers, as in `Mutex`.
     #[inline(always)]
     fn read_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RwLockReadGuard<'_, T, READERS>> {
-        match self.raw().read_free(Self::IDENTITY) {
-            Some(hold) => Ok(RwLockReadGuard::new(self, hold)),
-            None => self.read_slowly(wait()),
-        }
+        let hold = match self.raw().read_free(Self::IDENTITY) {
+            Some(hold) => hold,
+            None => match self.read_slowly(wait()) {
+                Ok(hold) => hold,
+                Err(trouble) => return Err(self.told(*trouble)),
+            },
+        };
+        Ok(RwLockReadGuard::new(self, hold))
     }
 
     #[cold]
     #[inline(never)]
-    fn read_slowly(&self, wait: Wait) -> LockResult<RwLockReadGuard<'_, T, READERS>> {
-        match self.raw().read(Self::IDENTITY, wait) {
-            Ok(hold) => Ok(RwLockReadGuard::new(self, hold)),
-            Err(trouble) => Err(self.told(trouble)),
-        }
+    fn read_slowly(&self, wait: Wait) -> Result<Hold, Box<Trouble>> {
+        self.raw().read(Self::IDENTITY, wait).map_err(Box::new)
     }
 
     #[inline(always)]
     fn write_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RwLockWriteGuard<'_, T, READERS>> {
-        match self.raw().write_free(Self::IDENTITY) {
-            Some(me) => Ok(RwLockWriteGuard::new(self, me)),
-            None => self.write_slowly(wait()),
-        }
+        let me = match self.raw().write_free(Self::IDENTITY) {
+            Some(me) => me,
+            None => match self.write_slowly(wait()) {
+                Ok(me) => me,
+                Err(trouble) => return Err(self.told(*trouble)),
+            },
+        };
+        Ok(RwLockWriteGuard::new(self, me))
     }
 
     #[cold]
     #[inline(never)]
-    fn write_slowly(&self, wait: Wait) -> LockResult<RwLockWriteGuard<'_, T, READERS>> {
-        match self.raw().write(Self::IDENTITY, wait, false) {
-            Ok(me) => Ok(RwLockWriteGuard::new(self, me)),
-            Err(trouble) => Err(self.told(trouble)),
-        }
+    fn write_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
+        self.raw().write(Self::IDENTITY, wait, false).map_err(Box::new)
     }
 
+    #[cold]
     fn told<'a, G>(&'a self, trouble: Trouble) -> LockError<G>
     where
         G: crate::guard::Guard<Exclusive = RwLockWriteGuard<'a, T, READERS>>,
@@ -434,15 +439,11 @@ impl<T: Pod + Send + Sync, const READERS: usize> Object for RwLock<T, READERS> {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::<RawRwLock<READERS>>::open(place, verb, Some(Self::IDENTITY))?;
-        if handle.identity() != Self::IDENTITY || handle.len() < Self::SIZE || !handle.raw().adopt() {
-            let guards = handle.parameter().unwrap_or(0);
-            return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
-                "it guards a value of {guards} bytes with {} readers at most (in {} bytes with the lock), not of {} with {READERS}",
-                handle.raw().slots(),
-                handle.len(),
-                size_of::<T>()
-            )));
+        let handle = Handle::<RawRwLock<READERS>>::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
+        if !handle.raw().adopt() {
+            return Err(handle
+                .error(verb, ErrorKind::Mismatch)
+                .detail(format!("it has places for {} readers, not for {READERS}", handle.raw().slots())));
         }
         Ok(Self { handle, value: PhantomData })
     }

@@ -26,6 +26,7 @@ use crate::base::robust::Me;
 use crate::base::slot::{Locked, Slot, Wait, refusal};
 use crate::base::word::Refused;
 use crate::error::{Error, ErrorKind};
+use crate::guard::Trouble;
 use crate::handle::{Kind, Raw};
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
@@ -93,13 +94,6 @@ impl Hold {
     fn index(self) -> u32 {
         (self.0 >> Self::SHIFT) as u32
     }
-}
-
-/// Why a lock call did not simply get what it wanted.
-pub(super) enum Trouble {
-    /// It has the lock for writing, and the last writer died.
-    OwnerDied(Me),
-    Failed(Error),
 }
 
 /// How often more than once a slot is held; written by its holder only.
@@ -171,7 +165,7 @@ impl<const READERS: usize> RawRwLock<READERS> {
         if !slot.take_free(me) {
             return None;
         }
-        depth_of(slot).store(0, Relaxed);
+        // The depth of a slot with the word 0 is 0: its last holder had given it up, and not died.
         if !self.gate.word.is_zero() || !self.is_sound(identity) {
             Self::withdraw(slot, me);
             return None;
