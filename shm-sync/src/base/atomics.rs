@@ -4,10 +4,19 @@
 //! modelled.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::AtomicU32;
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicU32;
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Stands between a `SeqCst` read-modify-write and a `SeqCst` load of another word, whose order a protocol relies on (Dekker's algorithm).
+///
+/// The language orders all `SeqCst` accesses, so there is nothing to do; loom takes them for acquire and release only and needs to be told.
+#[inline(always)]
+pub(crate) fn store_load_barrier() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
 
 /// A bounded spin before a sleep: waits that grow to 64 pauses and begin again, about a thousand pauses in all, some tens of
 /// microseconds at most.

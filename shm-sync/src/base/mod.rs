@@ -22,6 +22,7 @@ pub(crate) mod robust;
 pub(crate) mod slot;
 pub(crate) mod word;
 
+use core::time::Duration;
 use futex::Deadline;
 
 /// How long to wait, and for what to stop.
@@ -31,6 +32,19 @@ pub(crate) struct Patience {
     pub(crate) deadline: Option<Deadline>,
     /// Give up when a signal handler has run.
     pub(crate) interruptible: bool,
+}
+
+impl Patience {
+    /// Whether the deadline has passed.
+    pub(crate) fn is_over(self) -> bool {
+        self.deadline.is_some_and(Deadline::has_passed)
+    }
+
+    /// The end of a single sleep: the deadline, or `recheck` from now if that comes first.
+    pub(crate) fn slice(self, recheck: Duration) -> Deadline {
+        let recheck = Deadline::after(recheck);
+        self.deadline.map_or(recheck, |deadline| deadline.min(recheck))
+    }
 }
 
 /// Why a wait ended without what was waited for.

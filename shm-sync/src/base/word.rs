@@ -127,6 +127,12 @@ impl Word {
         }
     }
 
+    /// Whether the last holder died and nobody has the lock yet: a look, worth nothing a moment later.
+    #[cfg(not(loom))]
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.0.load(Relaxed) & (OWNER_DIED | TID_MASK) == OWNER_DIED
+    }
+
     /// Takes a word that was free when it was `seen`, keeping its waiters bit.
     fn take(&self, seen: u32, tid: u32, mark: u32) -> Result<Acquired, u32> {
         let taken = tid | (seen & WAITERS) | mark;
