@@ -2,6 +2,7 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -31,6 +32,7 @@
 //! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
 mod base;
+mod condvar;
 
 #[cfg(not(loom))]
 mod error;
@@ -47,6 +49,8 @@ mod primitive;
 #[doc(hidden)]
 pub mod model;
 
+#[cfg(not(loom))]
+pub use condvar::{Condvar, WaitOutcome};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]

@@ -58,8 +58,13 @@ impl<'a, T: Pod + Send> MutexGuard<'a, T> {
 
     /// The thread that locked, unless this is a forked child of its process.
     #[inline(always)]
-    fn me(&self) -> Option<Me> {
+    pub(crate) fn me(&self) -> Option<Me> {
         Me::of(self.stamp & !UNWINDING)
+    }
+
+    /// The mutex that is locked.
+    pub(crate) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
     }
 
     /// Whether the thread began to panic while it had the guard.

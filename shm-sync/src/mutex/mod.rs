@@ -292,6 +292,11 @@ impl<T: Pod + Send> Mutex<T> {
         error.on(self.handle.name())
     }
 
+    /// Whether whoever locks next gets news or an error: a look from outside, at any time.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.raw().is_in_trouble(Self::IDENTITY)
+    }
+
     #[inline(always)]
     pub(crate) fn raw(&self) -> &RawMutex {
         self.handle.raw()
