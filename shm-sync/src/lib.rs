@@ -9,6 +9,7 @@
 //! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
 //! - [`RecursiveMutex`]: a mutex that its holder can lock again.
 //! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
+//! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -40,6 +41,8 @@
 mod base;
 
 #[cfg(not(loom))]
+mod condvar;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod event;
@@ -70,6 +73,8 @@ mod semaphore;
 #[doc(hidden)]
 pub mod model;
 
+#[cfg(not(loom))]
+pub use condvar::{Condvar, WaitOutcome};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]

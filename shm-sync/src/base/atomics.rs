@@ -4,10 +4,10 @@
 //! modelled.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::AtomicU32;
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicU32;
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Stands between a `SeqCst` read-modify-write and a `SeqCst` load of another word, whose order a protocol relies on (Dekker's algorithm).
 ///
@@ -73,12 +73,4 @@ impl SpinWait {
     pub(crate) fn spin(&mut self) -> bool {
         false
     }
-}
-
-/// Stands between a sequentially consistent read-modify-write of one word and a sequentially consistent load of another, where "both missed
-/// each other" must not be. The two orderings alone do it; but loom takes them for acquire and release, so that a model needs a fence.
-#[inline(always)]
-pub(crate) fn between_two_words() {
-    #[cfg(loom)]
-    loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }

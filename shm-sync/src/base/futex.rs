@@ -68,7 +68,7 @@ impl Deadline {
 
 #[cfg(not(loom))]
 pub(crate) use os::{MAX_WORDS, wait_any, wait_any_interruptible};
-pub(crate) use os::{wait, wake_all, wake_one};
+pub(crate) use os::{wait, wake, wake_all, wake_one};
 
 #[cfg(not(loom))]
 mod os {
@@ -99,15 +99,20 @@ mod os {
     /// Wakes one thread that sleeps on `word`, if there is one.
     #[cold]
     pub(crate) fn wake_one(word: &AtomicU32) {
-        // Fails only for an address that is not mapped (any more): then nobody sleeps there.
-        let _ = futex::wake(word, Flags::empty(), 1);
+        wake(word, 1);
     }
 
     /// Wakes every thread that sleeps on `word`.
     #[cold]
     pub(crate) fn wake_all(word: &AtomicU32) {
-        // As above. (The kernel takes the number for a signed one.)
-        let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
+        wake(word, u32::MAX);
+    }
+
+    /// Wakes `count` of the threads that sleep on `word`, or as many as there are.
+    #[cold]
+    pub(crate) fn wake(word: &AtomicU32, count: u32) {
+        // The kernel takes the number for a signed one. Fails only for an address that is not mapped (any more): then nobody sleeps there.
+        let _ = futex::wake(word, Flags::empty(), count.min(i32::MAX.unsigned_abs()));
     }
 
     /// How many words one sleep can watch.
@@ -169,6 +174,11 @@ mod os {
             drop(QUEUE.1.wait(queue).unwrap());
         }
         Woken::Look
+    }
+
+    pub(crate) fn wake(word: &AtomicU32, count: u32) {
+        // No model has as many threads.
+        (0..count.min(8)).for_each(|_| wake_one(word));
     }
 
     pub(crate) fn wake_one(_word: &AtomicU32) {

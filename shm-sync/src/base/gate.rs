@@ -38,7 +38,7 @@ use core::time::Duration;
 const WAITERS: u32 = 0x8000_0000;
 
 /// How long a sleep lasts at most before the condition is looked at again; see above.
-const RECHECK: Duration = Duration::from_millis(250);
+pub(crate) const RECHECK: Duration = Duration::from_millis(250);
 
 /// What the kernel is told while a thread waits at a gate: `list_op_pending`.
 ///

@@ -22,9 +22,10 @@ pub(crate) mod robust;
 pub(crate) mod slot;
 pub(crate) mod word;
 
+use core::time::Duration;
 use futex::Deadline;
 #[cfg(not(loom))]
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long to wait, and for what to stop.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +51,19 @@ impl Patience {
     /// Until then, if ever, or until a signal handler has run.
     pub(crate) fn interruptible(deadline: Option<Instant>) -> Self {
         Self { deadline: deadline.map(Deadline::at), interruptible: true }
+    }
+}
+
+impl Patience {
+    /// Whether the deadline has passed.
+    pub(crate) fn is_over(self) -> bool {
+        self.deadline.is_some_and(Deadline::has_passed)
+    }
+
+    /// The end of a single sleep: the deadline, or `recheck` from now if that comes first.
+    pub(crate) fn slice(self, recheck: Duration) -> Deadline {
+        let recheck = Deadline::after(recheck);
+        self.deadline.map_or(recheck, |deadline| deadline.min(recheck))
     }
 }
 

@@ -23,8 +23,8 @@
 //! (`slot`). It is what `tests/loom_mutex.rs` models.
 
 use super::Patience;
-use super::atomics::{AtomicU32, SpinWait, between_two_words};
-use super::futex::{self, Deadline, Woken};
+use super::atomics::{AtomicU32, SpinWait, store_load_barrier};
+use super::futex::{self, Woken};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::time::Duration;
 
@@ -154,12 +154,12 @@ impl Word {
             }
         }
         // From here to the sleep the word is marked, so giving up loses nobody's wake-up.
-        if patience.deadline.is_some_and(Deadline::has_passed) {
+        if patience.is_over() {
             return Err(Refused::TimedOut);
         }
-        let recheck = Deadline::after(RECHECK);
-        let until = patience.deadline.map_or(recheck, |deadline| deadline.min(recheck));
-        if futex::wait(&self.0, seen | WAITERS, until) == Woken::Signal && patience.interruptible {
+        if futex::wait(&self.0, seen | WAITERS, patience.slice(RECHECK)) == Woken::Signal
+            && patience.interruptible
+        {
             return Err(Refused::Interrupted);
         }
         *spin = SpinWait::default();
@@ -169,20 +169,26 @@ impl Word {
     /// Whether the word is 0: free, nobody waits for it, and its last holder did not die with it.
     #[inline(always)]
     pub(crate) fn is_zero(&self) -> bool {
-        between_two_words();
+        store_load_barrier();
         self.0.load(SeqCst) == 0
     }
 
     /// Whether nobody holds the word.
     #[inline(always)]
     pub(crate) fn is_free(&self) -> bool {
-        between_two_words();
+        store_load_barrier();
         owner(self.0.load(SeqCst)).is_none()
     }
 
     /// Whether the word names this thread.
     pub(crate) fn names(&self, tid: u32) -> bool {
         owner(self.0.load(Relaxed)) == Some(tid)
+    }
+
+    /// Whether the last holder died and nobody has the lock yet: a look, worth nothing a moment later.
+    #[cfg(not(loom))]
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.0.load(Relaxed) & (OWNER_DIED | TID_MASK) == OWNER_DIED
     }
 
     /// Takes a word that was free when it was `seen`, keeping its waiters bit.

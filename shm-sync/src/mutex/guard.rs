@@ -51,6 +51,17 @@ impl<'a, T: Pod + Send> MutexGuard<'a, T> {
     pub(crate) fn new(mutex: &'a Mutex<T>, me: Me) -> Self {
         Self { mutex, stamp: Stamp::new(me), stays: PhantomData }
     }
+
+    /// The thread that locked, unless this is a forked child of its process.
+    #[inline(always)]
+    pub(crate) fn me(&self) -> Option<Me> {
+        self.stamp.me()
+    }
+
+    /// The mutex that is locked.
+    pub(crate) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
+    }
 }
 
 impl<T: Pod + Send> Guard for MutexGuard<'_, T> {

@@ -284,8 +284,13 @@ impl<T: Pod + Send> Mutex<T> {
         error.on(self.handle.name())
     }
 
+    /// Whether whoever locks next gets news or an error: a look from outside, at any time.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.raw().is_in_trouble(Self::IDENTITY)
+    }
+
     #[inline(always)]
-    fn raw(&self) -> &RawMutex {
+    pub(crate) fn raw(&self) -> &RawMutex {
         self.handle.raw()
     }
 

@@ -5,7 +5,8 @@
 //! | 0 | word | see `base::word` |
 //! | 4 | state | 0 sound, 1 poisoned; changed by the holder only |
 //! | 8 | identity | see `handle`; its parameter is the length of the guarded value |
-//! | 16 | | the rest of the slot, see `base::slot`; notes 0 |
+//! | 16 | name | a number that tells this mutex from others, for condition variables; 0 until one needs it |
+//! | 24 | | the rest of the slot, see `base::slot`; notes 0 |
 //!
 //! All zero is a sound, free, never used mutex. The value and the guards are `mutex`'s.
 
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::{Kind, Raw};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use std::hash::{BuildHasher, RandomState};
 
 /// Nothing is wrong with the value.
 const SOUND: u32 = 0;
@@ -54,7 +56,7 @@ impl RawMutex {
         self.0.take(operation, wait)
     }
 
-    /// Whether the value may be used. Only for the holder.
+    /// Whether the value may be used. For the holder; to anybody else it is a hint.
     #[inline(always)]
     pub(crate) fn check(&self, identity: u64) -> Result<(), ErrorKind> {
         if self.0.note.load(Relaxed) == SOUND && self.0.identity.load(Relaxed) == identity {
@@ -62,6 +64,27 @@ impl RawMutex {
         } else {
             Err(self.damage(identity))
         }
+    }
+
+    /// A number that tells this mutex from others, in every process. Only for the holder, `me`.
+    pub(crate) fn name(&self, me: Me) -> u32 {
+        match self.0.wide_note.load(Relaxed) as u32 {
+            0 => self.make_name(me),
+            name => name,
+        }
+    }
+
+    #[cold]
+    fn make_name(&self, me: Me) -> u32 {
+        // Random; the thread's id besides, because a forked child begins with its parent's random keys.
+        let name = RandomState::new().hash_one(me.tid()) as u32 | 1;
+        self.0.wide_note.store(name.into(), Relaxed);
+        name
+    }
+
+    /// Whether whoever locks next gets news or an error: a look from outside, at any time.
+    pub(crate) fn is_in_trouble(&self, identity: u64) -> bool {
+        self.0.word.is_orphaned() || self.check(identity).is_err()
     }
 
     #[cold]

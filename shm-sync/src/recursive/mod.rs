@@ -16,7 +16,7 @@ pub use guard::RecursiveMutexGuard;
 use crate::base::robust::Me;
 use crate::base::slot::Wait;
 use crate::base::word::Acquired;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
