@@ -24,7 +24,7 @@
 use super::Patience;
 use super::atomics::{AtomicU32, SpinWait};
 use super::futex::{self, Deadline, Woken};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::time::Duration;
 
 /// Somebody may sleep on the word.
@@ -85,7 +85,8 @@ impl Word {
     /// Gives up what `acquire_free_watched` took, and wakes nobody: a holder that leaves is no news for those who watch for its death.
     #[inline(always)]
     pub(crate) fn release_quietly(&self) {
-        self.0.store(0, Release);
+        // An exchange, so that a gate may be opened after it (see `gate`).
+        self.0.swap(0, SeqCst);
     }
 
     /// The word, for those who watch it: to look at, to mark and to sleep on.
