@@ -3,6 +3,7 @@
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
 //! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
+//! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -34,6 +35,8 @@
 mod base;
 
 #[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod handle;
@@ -50,6 +53,8 @@ mod process_mutex;
 #[doc(hidden)]
 pub mod model;
 
+#[cfg(not(loom))]
+pub use barrier::{Arrival, Barrier, Party};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
