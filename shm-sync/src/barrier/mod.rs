@@ -211,7 +211,7 @@ impl Barrier {
     /// Arrives, and waits for the others for `timeout` at most. When that is over, it is as if this thread had not arrived; call
     /// [`abort`](Self::abort) if nobody else shall wait for it.
     ///
-    /// If all have arrived and the last one runs its action, the end of that is waited for.
+    /// If all have arrived and the last one runs its action at that moment, the arrival cannot be taken back, and the barrier is broken.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`]; otherwise as [`wait`](Self::wait).

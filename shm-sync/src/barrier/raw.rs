@@ -255,11 +255,18 @@ impl<'a> Hall<'a> {
                 Err(outcome) => return Ok(outcome),
             };
             let passed = patience.deadline.is_some_and(Deadline::has_passed);
-            if passed && self.raw.rounds.withdraw(round, self.parties()) {
+            if passed {
+                let withdrawn = self.raw.rounds.withdraw(round, self.parties());
+                match self.raw.rounds.outcome(round) {
+                    over if over != Outcome::Open && !withdrawn => return Ok(over),
+                    // All have arrived and the last one acts: an arrival that cannot be taken back breaks the barrier.
+                    _ if !withdrawn => self.raw.rounds.break_down(),
+                    _ => {}
+                }
                 return Err(ErrorKind::TimedOut.into());
             }
             let recheck = Deadline::after(RECHECK);
-            let until = patience.deadline.filter(|_| !passed).map_or(recheck, |until| until.min(recheck));
+            let until = patience.deadline.map_or(recheck, |until| until.min(recheck));
             match self.sleep_once(seat, seen, until, patience.interruptible) {
                 None => self.raw.rounds.break_down(),
                 Some(Woken::Signal)

@@ -21,7 +21,7 @@ use shm_core::{Identity, fork_count};
 use std::sync::Arc;
 
 /// How many times a claim that others disturb is tried again.
-const ATTEMPTS: usize = 1000;
+const ATTEMPTS: usize = 100;
 
 /// Instead of the number of handles: the slot is being given back.
 const VACATING: u32 = u32::MAX;
