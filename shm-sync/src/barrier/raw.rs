@@ -13,7 +13,7 @@
 #![allow(unsafe_code, reason = "the seats lie behind the fixed part of the barrier")]
 
 use super::rounds::{Arrived, Manner, Outcome, Round, Rounds, Turned};
-use crate::base::atomics::{AtomicU32 as Word, SpinWait};
+use crate::base::atomics::AtomicU32 as Word;
 use crate::base::futex::{self, Deadline, MAX_WORDS, Woken};
 use crate::base::gate::{Gate, Opens, Pending};
 use crate::base::robust::{MAX_HELD, Me};
@@ -25,10 +25,6 @@ use crate::handle::{Handle, Kind, Raw};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use core::time::Duration;
-
-/// How long a sleep lasts at most: repairs a wake-up that was lost with whoever was to give it, and nothing else.
-const RECHECK: Duration = Duration::from_millis(250);
 
 /// The note of a seat that is held until it is left.
 const JOINED: u32 = 1;
@@ -69,6 +65,15 @@ pub(crate) struct Refusal {
 impl From<ErrorKind> for Refusal {
     fn from(kind: ErrorKind) -> Self {
         Self { kind, detail: None }
+    }
+}
+
+impl From<GaveUp> for Refusal {
+    fn from(gave_up: GaveUp) -> Self {
+        match gave_up {
+            GaveUp::TimedOut => ErrorKind::TimedOut.into(),
+            GaveUp::Interrupted => ErrorKind::Interrupted.into(),
+        }
     }
 }
 
@@ -149,8 +154,7 @@ impl<'a> Hall<'a> {
         };
         match self.raw.gate.wait(me, patience, ready, || self.seats.iter().any(is_free)) {
             Ok(taken) => taken,
-            Err(GaveUp::TimedOut) => Err(ErrorKind::TimedOut.into()),
-            Err(GaveUp::Interrupted) => Err(ErrorKind::Interrupted.into()),
+            Err(gave_up) => Err(gave_up.into()),
         }
     }
 
@@ -226,56 +230,11 @@ impl<'a> Hall<'a> {
 
     #[inline(never)]
     fn wait_for_others(self, seat: u32, round: Round, patience: Patience) -> Result<bool, Refusal> {
-        let mut spin = SpinWait::yielding();
-        loop {
-            match self.raw.rounds.outcome(round) {
-                Outcome::Complete => return Ok(false),
-                Outcome::Broken => return Err(ErrorKind::Broken.into()),
-                Outcome::Open if spin.spin() => {}
-                Outcome::Open => break,
-            }
-        }
-        let outcome = self.sleep(seat, round, patience)?;
-        // If it was a death that woke this thread, and the dead one was about to wake all: they have to be woken.
-        if self.has_dead() {
-            self.raw.rounds.break_down();
-            futex::wake_all(self.raw.rounds.futex());
-        }
-        match outcome {
-            Outcome::Complete => Ok(false),
-            _ => Err(ErrorKind::Broken.into()),
-        }
-    }
-
-    /// Sleeps until the round is over.
-    fn sleep(self, seat: u32, round: Round, patience: Patience) -> Result<Outcome, Refusal> {
-        loop {
-            let seen = match self.raw.rounds.announce_sleep(round) {
-                Ok(seen) => seen,
-                Err(outcome) => return Ok(outcome),
-            };
-            let passed = patience.deadline.is_some_and(Deadline::has_passed);
-            if passed {
-                let withdrawn = self.raw.rounds.withdraw(round, self.parties());
-                match self.raw.rounds.outcome(round) {
-                    over if over != Outcome::Open && !withdrawn => return Ok(over),
-                    // All have arrived and the last one acts: an arrival that cannot be taken back breaks the barrier.
-                    _ if !withdrawn => self.raw.rounds.break_down(),
-                    _ => {}
-                }
-                return Err(ErrorKind::TimedOut.into());
-            }
-            let recheck = Deadline::after(RECHECK);
-            let until = patience.deadline.map_or(recheck, |until| until.min(recheck));
-            match self.sleep_once(seat, seen, until, patience.interruptible) {
-                None => self.raw.rounds.break_down(),
-                Some(Woken::Signal)
-                    if patience.interruptible && self.raw.rounds.withdraw(round, self.parties()) =>
-                {
-                    return Err(ErrorKind::Interrupted.into());
-                }
-                Some(_) => {}
-            }
+        let sleep = |seen, until| self.sleep_once(seat, seen, until, patience.interruptible);
+        match self.raw.rounds.wait(round, self.parties(), patience, sleep, || self.has_dead()) {
+            Ok(Outcome::Complete) => Ok(false),
+            Ok(_) => Err(ErrorKind::Broken.into()),
+            Err(gave_up) => Err(gave_up.into()),
         }
     }
 

@@ -13,15 +13,20 @@
 //! Arriving and completing are acquire and release both, so what any party wrote before it arrived is seen by every party that gets through. The seats,
 //! whose words tell of deaths, are `seats`'s. This file is what `tests/loom_barrier.rs` models.
 
-use crate::base::atomics::AtomicU32;
-use crate::base::futex;
+use crate::base::atomics::{AtomicU32, SpinWait};
+use crate::base::futex::{self, Deadline, Woken};
+use crate::base::{GaveUp, Patience};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::time::Duration;
 
 const ARRIVED: u32 = 0xffff;
 const ROUND_ONE: u32 = 0x1_0000;
 const ROUND: u32 = 0x3fff_0000;
 const BROKEN: u32 = 0x4000_0000;
 const SLEEPERS: u32 = 0x8000_0000;
+
+/// How long a sleep lasts at most: repairs a wake-up that was lost with whoever was to give it, and nothing else.
+const RECHECK: Duration = Duration::from_millis(250);
 
 /// How many parties the word can count.
 pub(crate) const MAX_PARTIES: u32 = ARRIVED;
@@ -140,8 +145,19 @@ impl Rounds {
         false
     }
 
+    /// The part of `complete` up to where a killed thread wakes nobody.
+    #[cfg(loom)]
+    pub(crate) fn complete_without_waking(&self, round: Round) {
+        let mut seen = self.0.load(Relaxed);
+        while outcome(seen, round) == Outcome::Open
+            && let Err(changed) = self.0.compare_exchange(seen, following(seen), AcqRel, Relaxed)
+        {
+            seen = changed;
+        }
+    }
+
     /// Takes an arrival back. False: it is too late, the round is over, or all have arrived and it is about to be.
-    pub(crate) fn withdraw(&self, round: Round, parties: u32) -> bool {
+    fn withdraw(&self, round: Round, parties: u32) -> bool {
         let mut seen = self.0.load(Relaxed);
         while outcome(seen, round) == Outcome::Open && (1..parties).contains(&(seen & ARRIVED)) {
             match self.0.compare_exchange(seen, seen - 1, AcqRel, Relaxed) {
@@ -154,12 +170,60 @@ impl Rounds {
 
     /// What the round has come to.
     #[inline(always)]
-    pub(crate) fn outcome(&self, round: Round) -> Outcome {
+    fn outcome(&self, round: Round) -> Outcome {
         outcome(self.0.load(Acquire), round)
     }
 
+    /// Waits, in a seat, for the end of the round: spins for a bounded time, then sleeps.
+    ///
+    /// `sleep` sleeps while this word is what it is given and no party has died; it says nothing, without sleeping, if one has.
+    pub(crate) fn wait(
+        &self,
+        round: Round,
+        parties: u32,
+        patience: Patience,
+        mut sleep: impl FnMut(u32, Deadline) -> Option<Woken>,
+        has_dead: impl FnOnce() -> bool,
+    ) -> Result<Outcome, GaveUp> {
+        let mut spin = SpinWait::yielding();
+        while self.outcome(round) == Outcome::Open && spin.spin() {}
+        let mut slept = false;
+        loop {
+            let seen = match self.announce_sleep(round) {
+                Ok(seen) => seen,
+                Err(over) => {
+                    // If it was a death that woke this thread, and the dead one was about to wake all: they have to be woken.
+                    if slept && has_dead() {
+                        self.break_down();
+                        futex::wake_all(&self.0);
+                    }
+                    return Ok(over);
+                }
+            };
+            if patience.deadline.is_some_and(Deadline::has_passed) {
+                let withdrawn = self.withdraw(round, parties);
+                match self.outcome(round) {
+                    over if over != Outcome::Open && !withdrawn => return Ok(over),
+                    // All have arrived and the last one acts: an arrival that cannot be taken back breaks the barrier.
+                    _ if !withdrawn => self.break_down(),
+                    _ => {}
+                }
+                return Err(GaveUp::TimedOut);
+            }
+            let recheck = Deadline::after(RECHECK);
+            match sleep(seen, patience.deadline.map_or(recheck, |until| until.min(recheck))) {
+                None => self.break_down(),
+                Some(Woken::Signal) if patience.interruptible && self.withdraw(round, parties) => {
+                    return Err(GaveUp::Interrupted);
+                }
+                Some(_) => {}
+            }
+            slept = true;
+        }
+    }
+
     /// Announces a sleep; gives what the word has to be for it, or how the round has ended.
-    pub(crate) fn announce_sleep(&self, round: Round) -> Result<u32, Outcome> {
+    fn announce_sleep(&self, round: Round) -> Result<u32, Outcome> {
         let mut seen = self.0.load(Acquire);
         loop {
             match outcome(seen, round) {

@@ -67,8 +67,8 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-pub(crate) use os::{MAX_WORDS, wait_any, wait_any_interruptible};
-pub(crate) use os::{wait, wake_all, wake_one};
+pub(crate) use os::MAX_WORDS;
+pub(crate) use os::{wait, wait_any, wait_any_interruptible, wake_all, wake_one};
 
 #[cfg(not(loom))]
 mod os {
@@ -147,7 +147,7 @@ mod os {
     }
 }
 
-/// The kernel's futex queue in a model: one queue for the one word that a model has.
+/// The kernel's futex queue in a model: one queue for all words that a model has. So whoever sleeps there has to wait for all of them.
 #[cfg(loom)]
 mod os {
     use super::{AtomicU32, Deadline, Woken};
@@ -169,6 +169,20 @@ mod os {
             drop(QUEUE.1.wait(queue).unwrap());
         }
         Woken::Look
+    }
+
+    /// As `wait`, for several words: they share the one queue.
+    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _until: Deadline) -> Woken {
+        let queue = QUEUE.0.lock().unwrap();
+        if words.iter().all(|(word, expected)| word.load(Relaxed) == *expected) {
+            drop(QUEUE.1.wait(queue).unwrap());
+        }
+        Woken::Look
+    }
+
+    /// There are no signals in a model.
+    pub(crate) fn wait_any_interruptible(words: &[(&AtomicU32, u32)], until: Deadline) -> Woken {
+        wait_any(words, until)
     }
 
     pub(crate) fn wake_one(_word: &AtomicU32) {

@@ -2,4 +2,6 @@
 //!
 //! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
 
+pub mod barrier;
 pub mod mutex;
+pub mod process_mutex;
