@@ -45,7 +45,7 @@ fn smoke() {
     let _watchdog = watchdog();
     let barrier = new(2);
     assert_eq!((barrier.parties(), barrier.n_waiting(), barrier.is_broken()), (2, 0, false));
-    let child = fork(|| drop(barrier.wait().unwrap()));
+    let child = fork(|| _ = barrier.wait().unwrap());
     wait_until(|| barrier.n_waiting() == 1);
     assert!(barrier.wait().unwrap().is_leader());
     child.expect_success();
@@ -115,7 +115,7 @@ fn the_last_one_acts_before_the_others_go_on() {
             fork(|| {
                 let party = barrier.join().unwrap();
                 for round in 1..=500 {
-                    party.wait_with(|| drop(counter.fetch_add(1, SeqCst))).unwrap();
+                    party.wait_with(|| _ = counter.fetch_add(1, SeqCst)).unwrap();
                     assert_eq!(counter.load(SeqCst), round);
                     party.wait().unwrap();
                 }
@@ -224,7 +224,7 @@ fn deadlines_take_the_arrival_back() {
     let party = barrier.join().unwrap();
     assert_eq!(party.wait_timeout(Duration::from_millis(3)).unwrap_err().kind(), ErrorKind::TimedOut);
     assert_eq!((barrier.n_waiting(), barrier.is_broken()), (0, false));
-    let child = fork(|| drop(barrier.wait().unwrap()));
+    let child = fork(|| _ = barrier.wait().unwrap());
     party.wait().unwrap();
     child.expect_success();
 }

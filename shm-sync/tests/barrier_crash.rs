@@ -56,7 +56,7 @@ fn a_party_that_dies_before_it_arrives_breaks_it_for_all() {
         assert_eq!(barrier.wait().unwrap_err().kind(), ErrorKind::Broken);
         drop(early);
         barrier.reset().unwrap();
-        let all: Vec<_> = (0..5).map(|_| fork(|| drop(barrier.wait().unwrap()))).collect();
+        let all: Vec<_> = (0..5).map(|_| fork(|| _ = barrier.wait().unwrap())).collect();
         all.into_iter().for_each(Child::expect_success);
     }
 }
@@ -91,7 +91,7 @@ fn a_death_that_nobody_watched_is_found() {
     drop(joined(&barrier));
     assert_eq!(barrier.join().map(|party| party.wait().unwrap_err().kind()).unwrap(), ErrorKind::Broken);
     barrier.reset().unwrap();
-    let other = fork(|| drop(barrier.wait().unwrap()));
+    let other = fork(|| _ = barrier.wait().unwrap());
     barrier.wait().unwrap();
     other.expect_success();
 }
@@ -116,7 +116,7 @@ fn a_thread_that_ends_or_panics_in_its_seat() {
         assert_eq!(thread.join().is_err(), panics);
         waiter.expect_success();
         barrier.reset().unwrap();
-        let others: Vec<_> = (0..2).map(|_| fork(|| drop(barrier.wait().unwrap()))).collect();
+        let others: Vec<_> = (0..2).map(|_| fork(|| _ = barrier.wait().unwrap())).collect();
         barrier.wait().unwrap();
         others.into_iter().for_each(Child::expect_success);
     }
@@ -254,7 +254,7 @@ impl Place {
         self.barrier.reset().unwrap();
         assert_eq!((self.barrier.n_waiting(), self.barrier.is_broken()), (0, false));
         let others: Vec<_> = (1..self.barrier.parties())
-            .map(|_| fork(|| drop(self.barrier.wait_timeout(FAR).unwrap())))
+            .map(|_| fork(|| _ = self.barrier.wait_timeout(FAR).unwrap()))
             .collect();
         self.barrier.wait_timeout(FAR).unwrap();
         others.into_iter().for_each(Child::expect_success);

@@ -63,7 +63,7 @@ fn the_format_of_a_barrier_is_fixed() {
     assert_eq!(u32_at(bytes, 64).load(SeqCst), tid | 1 << 31);
     assert_eq!(u32_at(bytes, 68).load(SeqCst), 1);
     assert!(party.wait_timeout(Duration::from_millis(1)).is_err());
-    let other = fork(|| drop(barrier.wait().unwrap()));
+    let other = fork(|| _ = barrier.wait().unwrap());
     wait_until(|| u32_at(bytes, 0).load(SeqCst) & 0xffff == 1);
     party.wait().unwrap();
     other.expect_success();
@@ -125,7 +125,7 @@ fn scribble(bytes: *mut u8, len: usize, stop: &AtomicU32, mut random: u64) {
             // Mostly at the front, where every call looks.
             let offset = if random & 64 == 0 { 0 } else { (random >> 8) as usize % (len / 4) * 4 };
             // The identity is left alone now and then, so that calls get further.
-            if !(8..16).contains(&offset) || random % 64 == 0 {
+            if !(8..16).contains(&offset) || random.is_multiple_of(64) {
                 u32_at(bytes, offset).store(value, SeqCst);
             }
         }

@@ -32,7 +32,7 @@ fn locker(lock: &Arc<Lock>, news: &Arc<AtomicU32>, process: usize) -> thread::Jo
 
 #[test]
 fn processes_exclude_each_other_and_none_is_left_asleep() {
-    model(3, |lock| {
+    model(2, |lock| {
         let news = Arc::new(AtomicU32::new(0));
         let others = [locker(&lock, &news, 1), locker(&lock, &news, 2)];
         let (held, _) = lock.lock(0);

@@ -49,7 +49,7 @@ fn exactly_one_waiter_gets_the_news() {
         let news = &shared_counters()[0];
         let holder = holder(&lock);
         let waiters: Vec<_> =
-            (0..3).map(|_| fork(|| drop(news.fetch_add(u32::from(told(&lock).1), SeqCst)))).collect();
+            (0..3).map(|_| fork(|| _ = news.fetch_add(u32::from(told(&lock).1), SeqCst))).collect();
         waiters.iter().for_each(wait_asleep);
         drop(holder);
         waiters.into_iter().for_each(Child::expect_success);
@@ -186,7 +186,7 @@ fn killed_anywhere_in_lock_and_unlock() {
                 place.announce();
                 kill_zone(|| drop(place.lock.lock().unwrap()));
             })
-            .check(|place, _point| drop(place.check()))
+            .check(|place, _point| _ = place.check())
             .run(Coverage::from_env());
         report(&outcome);
     }
@@ -206,7 +206,7 @@ fn killed_anywhere_in_release_by_hand() {
                 place.lock.release().unwrap();
             });
         })
-        .check(|place, _point| drop(place.check()))
+        .check(|place, _point| _ = place.check())
         .run(Coverage::from_env());
     report(&outcome);
 }
