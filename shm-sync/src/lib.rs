@@ -10,6 +10,7 @@
 //! - [`RecursiveMutex`]: a mutex that its holder can lock again.
 //! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
 //! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
+//! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -40,6 +41,8 @@
 
 mod base;
 
+#[cfg(not(loom))]
+mod barrier;
 #[cfg(not(loom))]
 mod condvar;
 #[cfg(not(loom))]
@@ -73,6 +76,8 @@ mod semaphore;
 #[doc(hidden)]
 pub mod model;
 
+#[cfg(not(loom))]
+pub use barrier::{Arrival, Barrier, Party};
 #[cfg(not(loom))]
 pub use condvar::{Condvar, WaitOutcome};
 #[cfg(not(loom))]

@@ -67,8 +67,8 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-pub(crate) use os::{MAX_WORDS, wait_any, wait_any_interruptible};
-pub(crate) use os::{wait, wake, wake_all, wake_one};
+pub(crate) use os::MAX_WORDS;
+pub(crate) use os::{wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one};
 
 #[cfg(not(loom))]
 mod os {
@@ -152,7 +152,7 @@ mod os {
     }
 }
 
-/// The kernel's futex queue in a model: one queue for the one word that a model has.
+/// The kernel's futex queue in a model: one queue for all words that a model has. So whoever sleeps there has to wait for all of them.
 #[cfg(loom)]
 mod os {
     use super::{AtomicU32, Deadline, Woken};
@@ -179,6 +179,20 @@ mod os {
     pub(crate) fn wake(word: &AtomicU32, count: u32) {
         // No model has as many threads.
         (0..count.min(8)).for_each(|_| wake_one(word));
+    }
+
+    /// As `wait`, for several words: they share the one queue.
+    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _until: Deadline) -> Woken {
+        let queue = QUEUE.0.lock().unwrap();
+        if words.iter().all(|(word, expected)| word.load(Relaxed) == *expected) {
+            drop(QUEUE.1.wait(queue).unwrap());
+        }
+        Woken::Look
+    }
+
+    /// There are no signals in a model.
+    pub(crate) fn wait_any_interruptible(words: &[(&AtomicU32, u32)], until: Deadline) -> Woken {
+        wait_any(words, until)
     }
 
     pub(crate) fn wake_one(_word: &AtomicU32) {

@@ -81,6 +81,12 @@ pub(crate) enum Opens {
 pub(crate) struct Gate(AtomicU32);
 
 impl Gate {
+    /// The word, for a `ready` that has something of its own to tell the kernel and then names this again.
+    #[cfg(not(loom))]
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        &self.0
+    }
+
     /// Waits at a gate that opens for one at a time until `ready` yields something. It is called often, and has to read (or take) with
     /// `SeqCst`.
     ///

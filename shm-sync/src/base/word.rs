@@ -86,7 +86,8 @@ impl Word {
     /// Gives up what `acquire_free_watched` took, and wakes nobody: a holder that leaves is no news for those who watch for its death.
     #[inline(always)]
     pub(crate) fn release_quietly(&self) {
-        self.0.store(0, Release);
+        // An exchange, so that a gate may be opened after it (see `gate`).
+        self.0.swap(0, SeqCst);
     }
 
     /// The word, for those who watch it: to look at, to mark and to sleep on.
@@ -276,6 +277,7 @@ pub(crate) fn owner(word: u32) -> Option<u32> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::base::futex::Deadline;
 
     fn word(bits: u32) -> Word {
         Word(AtomicU32::new(bits))

@@ -2,8 +2,10 @@
 //!
 //! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
 
+pub mod barrier;
 pub mod event;
 pub mod gate;
 pub mod latch;
 pub mod mutex;
+pub mod process_mutex;
 pub mod semaphore;

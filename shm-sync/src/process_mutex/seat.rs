@@ -21,7 +21,7 @@ use shm_core::{Identity, fork_count};
 use std::sync::Arc;
 
 /// How many times a claim that others disturb is tried again.
-const ATTEMPTS: usize = 1000;
+const ATTEMPTS: usize = 100;
 
 /// Instead of the number of handles: the slot is being given back.
 const VACATING: u32 = u32::MAX;
@@ -78,7 +78,7 @@ impl Lease {
                 let held = format!("it has slots for {SLOTS} processes");
                 return Err(self.handle.error("lock", ErrorKind::TooManyProcesses).detail(held));
             };
-            let claim = u64::from(number) + 1 | u64::from(fork_count() as u32) << 32;
+            let claim = (u64::from(number) + 1) | (u64::from(fork_count() as u32) << 32);
             if self.claim.compare_exchange(before, claim, AcqRel, Relaxed).is_ok() {
                 return Ok(number);
             }

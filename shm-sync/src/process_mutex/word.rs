@@ -232,6 +232,34 @@ impl OwnerWord {
         }
     }
 
+    /// The part of `acquire` up to the end of its first sleep. Does not sleep if the word is free.
+    #[cfg(loom)]
+    pub(crate) fn sleep_once(&self, holders: &impl Holders) {
+        loop {
+            let seen = self.word.load(Relaxed);
+            let View::Held(holder) = view(seen) else { return };
+            let alive = holders.word(holder).expect("models name slots that exist");
+            let life = alive.load(Acquire);
+            if owner(life).is_none() {
+                return;
+            }
+            let Some(waiting) = self.mark(seen) else { continue };
+            if alive.compare_exchange(life, life | WAITERS, Relaxed, Relaxed).is_ok() {
+                let words = [(&self.word, waiting), (alive, life | WAITERS)];
+                futex::wait_any(&words, Deadline::after(RECHECK));
+                return;
+            }
+        }
+    }
+
+    /// What the kernel does with this word for a thread that dies with it in `list_op_pending`.
+    #[cfg(loom)]
+    pub(crate) fn kernel_cleans_up_after_waiter(&self) {
+        if owner(self.word.load(Relaxed)).is_none() {
+            futex::wake_one(&self.word);
+        }
+    }
+
     /// Marks a word that was held when it was `seen`; gives what it is now, or nothing if it has changed.
     fn mark(&self, seen: u32) -> Option<u32> {
         let marked = seen | WAITERS;
