@@ -1,4 +1,5 @@
-//! Damaged and hostile bytes behind a name: every length, every byte, with and without the right checksum.
+//! Damaged and hostile bytes behind a name: every length, every byte, every field of header and table, with and without the right checksum; and words
+//! that a neighbour forges in what is mapped. Descriptors, scrambled bytes and a neighbour that writes meanwhile are in `damaged.rs`.
 //!
 //! Whatever the bytes, the answer is an error of the right kind or an array that can be used to its last element, and the file stays as
 //! it is. Crashes happen in a child, so that they are told with what caused them.
@@ -160,7 +161,6 @@ fn every_length() {
         assert_eq!(use_it(&name), (!ok).then_some(ErrorKind::Corrupted), "{length} bytes");
     }
     delete(&name).unwrap();
-    assert!(!name.exists(), "a damaged segment can be deleted");
     let fixed = SharedArray::<u8, _>::zeros(&name, 100).unwrap();
     let length = fixed.segment().len() as u64;
     drop(fixed);
@@ -529,7 +529,6 @@ fn tables_that_contradict_themselves() {
         (LOCK + 56, 4, 1, "flags"),
         (LOCK + 60, 4, 1, "zero"),
         (GRID + 4, 4, 1, "zero"),
-        (GRID + 16, 8, 95, "outside"),
         (GRID + 32, 8, 1, "descriptor"),
         (GRID + 32, 8, 0, "descriptor"),
         (GRID + 40, 4, 0, ""),
@@ -542,11 +541,8 @@ fn tables_that_contradict_themselves() {
         hostile[*at..at + width].copy_from_slice(&value.to_le_bytes()[..*width]);
         seal(&mut hostile);
         std::fs::write(name.path(), &hostile).unwrap();
-        let error =
-            refused(Segment::attach(&name), ErrorKind::Corrupted, &[&name.text(), "table of contents"]);
-        if *part != "outside" {
-            assert!(error.to_string().contains(part), "byte {at}, {value:#x}: {error}");
-        }
+        let parts = [&name.text(), "table of contents", *part];
+        refused(Segment::attach(&name), ErrorKind::Corrupted, &parts);
         assert_eq!(use_it(&name), Some(ErrorKind::Corrupted));
     }
     // Two entries of one name, the third and the first, which have three and four bytes for it.

@@ -1,18 +1,18 @@
 //! Looking from outside: what `list` and `inspect` say, also of creators out of sight, other users, the dead and what is no segment; and that asking
 //! takes nothing and disturbs nobody.
 
-#![allow(unsafe_code, reason = "makes a FIFO and a pid namespace")]
+#![allow(unsafe_code, reason = "makes a pid namespace")]
 
 mod common;
 
 use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use common::{
-    Folder, Line, Name, Object, alone, become_nobody, fork, is_root, kind, refused, sigkill, skip, stay,
+    Folder, Line, Name, Object, alone, become_nobody, fork, is_root, kind, make_node, refused, sigkill, skip,
+    stay,
 };
 use ndarray::{Ix1, Ix2};
 use shm_core::{
@@ -261,9 +261,7 @@ fn a_directory_is_listed_in_order_and_left_as_it_is() {
     std::fs::create_dir(folder.path().join("directory")).unwrap();
     std::os::unix::fs::symlink(folder.path().join("a"), folder.path().join("link")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
-    let fifo = std::ffi::CString::new(folder.path().join("fifo").as_os_str().as_bytes()).unwrap();
-    // SAFETY: the path is a C string that lives through the call.
-    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    make_node(&folder.path().join("fifo"), libc::S_IFIFO, 0).unwrap();
 
     let before = snapshot(folder.path());
     let found = list_in(folder.path()).unwrap();

@@ -1,11 +1,13 @@
 //! What the tests of this crate share: names that are tidied up, children that talk with their parent, a look at this process's mappings.
 
-#![allow(unsafe_code, reason = "asks for user ids and signals children")]
+#![allow(unsafe_code, reason = "asks for user ids, signals children, makes FIFOs")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+use std::ffi::CString;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -276,5 +278,15 @@ pub fn become_nobody() {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
         assert_eq!(libc::setresgid(NOBODY, NOBODY, NOBODY), 0);
         assert_eq!(libc::setresuid(NOBODY, NOBODY, NOBODY), 0);
+    }
+}
+
+/// Makes a FIFO or a device.
+pub fn make_node(path: &Path, kind: libc::mode_t, device: libc::dev_t) -> std::io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is a C string that lives through the call.
+    match unsafe { libc::mknod(path.as_ptr(), kind | 0o600, device) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
