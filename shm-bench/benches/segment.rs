@@ -4,16 +4,21 @@
 
 #![allow(unsafe_code, reason = "the plain alternatives are system calls and writes to bare mappings")]
 
+use std::cell::{OnceCell, RefCell};
 use std::ffi::{CStr, CString};
 use std::hint::black_box;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use ndarray::Ix1;
 use shm_core::{Lifetime, SegmentOptions, SharedArray};
 
 const GIB: usize = 1 << 30;
 const PAGE: usize = 4096;
+/// Set for a helper process: how many GiB of shared arrays it shall have.
+const HELPER: &str = "SHM_BENCH_FORK_HELPER";
 
 fn name(what: &str) -> String {
     format!("shm-bench-{}-{what}", std::process::id())
@@ -185,25 +190,84 @@ fn fork_and_wait() {
     }
 }
 
+/// In a helper that [`Helper`] starts: makes what the argument says, then forks as often as it is told to on standard input, and prints how many
+/// nanoseconds that took.
+fn helper(gib: usize) {
+    // One array: a fork costs some 5 us for each (its descriptor and mapping), and the question here is what its size costs.
+    let array = (gib > 0).then(|| {
+        let array = SharedArray::<u8, _>::zeros(scoped("fork"), gib * GIB).expect("8 GiB on /dev/shm");
+        // Every page is touched, so that a fork would have a page table to copy.
+        for page in (0..gib * GIB).step_by(PAGE) {
+            array.set(page, 1);
+        }
+        array
+    });
+    assert!(array.iter().all(|array| array.get(gib * GIB - PAGE) == 1));
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let rounds: u64 = line.expect("text").parse().expect("a number");
+        let start = Instant::now();
+        (0..rounds).for_each(|_| fork_and_wait());
+        println!("{}", start.elapsed().as_nanos());
+    }
+}
+
+/// This program once more, as a process that has nothing but so many GiB of shared arrays: what a fork costs depends on all that a process has.
+struct Helper {
+    child: std::process::Child,
+    answers: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Helper {
+    fn start(gib: usize) -> Helper {
+        let program = std::env::current_exe().expect("it runs");
+        let mut command = Command::new(program);
+        let mut child = command
+            .env(HELPER, gib.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        assert_eq!(answers.next().expect("an answer").expect("text"), "ready");
+        Helper { child, answers }
+    }
+
+    fn forks(&mut self, rounds: u64) -> Duration {
+        let input = self.child.stdin.as_mut().expect("a pipe");
+        writeln!(input, "{rounds}").expect("the helper lives");
+        let answer = self.answers.next().expect("an answer").expect("text");
+        Duration::from_nanos(answer.parse().expect("a number"))
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take()); // the end of its input is the end of the helper
+        let _ = self.child.wait();
+    }
+}
+
 fn fork(c: &mut Criterion) {
+    // Made once, and only if they are asked for: both are there while either is measured.
+    let helpers = OnceCell::new();
+    let helpers = || helpers.get_or_init(|| [RefCell::new(Helper::start(8)), RefCell::new(Helper::start(0))]);
     let mut group = c.benchmark_group("fork_8gib");
     group.sample_size(50);
-    group.bench_function("alternative", |b| b.iter(fork_and_wait));
-    let arrays: Vec<_> = (0..8)
-        .map(|i| {
-            let array =
-                SharedArray::<u8, _>::zeros(scoped(&format!("fork-{i}")), GIB).expect("8 GiB on /dev/shm");
-            // Every page is touched, so that a fork would have a page table to copy.
-            for page in (0..GIB).step_by(PAGE) {
-                array.set(page, 1);
-            }
-            array
-        })
-        .collect();
-    assert!(arrays.iter().all(|array| array.get(GIB - PAGE) == 1));
-    group.bench_function("ours", |b| b.iter(fork_and_wait));
+    for (at, id) in ["ours", "alternative"].into_iter().enumerate() {
+        group.bench_function(id, |b| b.iter_custom(|n| helpers()[at].borrow_mut().forks(n)));
+    }
     group.finish();
 }
 
 criterion_group!(benches, attach, large, fork);
-criterion_main!(benches);
+
+fn main() {
+    match std::env::var(HELPER) {
+        Ok(gib) => helper(gib.parse().expect("a number")),
+        Err(_) => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}
