@@ -52,6 +52,8 @@ impl Deadline {
 
 #[cfg(not(loom))]
 pub(crate) use os::{MAX_WORDS, wait_any};
+#[cfg(loom)]
+pub(crate) use os::{end_time_slices, until_asleep};
 pub(crate) use os::{wait, wake_all, wake_one};
 
 #[cfg(not(loom))]
@@ -133,8 +135,16 @@ mod os {
     use loom::sync::atomic::Ordering::Relaxed;
     use loom::sync::{Condvar, Mutex};
 
+    struct Queue {
+        asleep: usize,
+        /// The time slices of all sleeps are over, also of those that begin later.
+        over: bool,
+    }
+
     loom::lazy_static! {
-        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        static ref QUEUE: Mutex<Queue> = Mutex::new(Queue { asleep: 0, over: false });
+        static ref WAKE: Condvar = Condvar::new();
+        static ref ASLEEP: Condvar = Condvar::new();
     }
 
     pub(super) fn now() -> Deadline {
@@ -143,22 +153,42 @@ mod os {
 
     /// The comparison and the going to sleep are one step for wakers: they take the same lock, as in the kernel's hash bucket.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, _until: Deadline) -> Woken {
-        let queue = QUEUE.0.lock().unwrap();
-        if word.load(Relaxed) == expected {
-            drop(QUEUE.1.wait(queue).unwrap());
+        let mut queue = QUEUE.lock().unwrap();
+        if queue.over {
+            drop(queue);
+            loom::thread::yield_now();
+        } else if word.load(Relaxed) == expected {
+            queue.asleep += 1;
+            ASLEEP.notify_all();
+            queue = WAKE.wait(queue).unwrap();
+            queue.asleep -= 1;
         }
         Woken::Look
     }
 
     pub(crate) fn wake_one(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_one();
+        let _queue = QUEUE.lock().unwrap();
+        WAKE.notify_one();
     }
 
     /// Wakes everybody: also what the time slices of real sleeps do.
     pub(crate) fn wake_all(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_all();
+        let _queue = QUEUE.lock().unwrap();
+        WAKE.notify_all();
+    }
+
+    /// Ends every sleep that there is and that will be: those who wait have to find what they wait for when they look again.
+    pub(crate) fn end_time_slices() {
+        QUEUE.lock().unwrap().over = true;
+        WAKE.notify_all();
+    }
+
+    /// Waits until so many sleep.
+    pub(crate) fn until_asleep(number: usize) {
+        let mut queue = QUEUE.lock().unwrap();
+        while queue.asleep < number {
+            queue = ASLEEP.wait(queue).unwrap();
+        }
     }
 }
 
