@@ -23,7 +23,6 @@ fn check(event: &Event) {
 /// The setter is killed anywhere with two asleep. Once the event is set, both pass, without anybody's help.
 #[test]
 fn killed_anywhere_in_setting_with_waiters() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("set with waiters")
             .prepare(|| {
@@ -52,7 +51,6 @@ fn killed_anywhere_in_setting_with_waiters() {
 /// Set and cleared: killed in between or anywhere else, it is one or the other.
 #[test]
 fn killed_anywhere_in_setting_and_clearing() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("set and clear")
             .prepare(|| Place::<Event>::new(false))
@@ -72,7 +70,6 @@ fn killed_anywhere_in_setting_and_clearing() {
 /// A waiter that is killed on its way to sleep, asleep, or giving up takes nothing with it.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("wait for an event in vain")
             .prepare(|| {

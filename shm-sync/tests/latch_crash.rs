@@ -20,7 +20,6 @@ fn check_open(latch: &Latch) {
 /// The last to arrive is killed anywhere with two asleep. Once it is counted, both pass, without anybody's help.
 #[test]
 fn killed_anywhere_in_the_last_arrival() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("count down with waiters")
             .prepare(|| {
@@ -51,7 +50,6 @@ fn killed_anywhere_in_the_last_arrival() {
 /// A party is killed anywhere between its arrival, the wait for the others and its deadline: it arrived once or not at all.
 #[test]
 fn killed_anywhere_in_arriving_and_waiting() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("arrive and wait")
             .prepare(|| {

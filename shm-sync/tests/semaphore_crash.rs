@@ -33,7 +33,6 @@ fn check(semaphore: &BoundedSemaphore, permits: u32) {
 /// At any moment the permit is there or was taken; the count is right, and the death of whoever had it is the only loss.
 #[test]
 fn killed_anywhere_in_acquire_and_drop() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("acquire and give back")
             .prepare(|| Place::<BoundedSemaphore>::new(2))
@@ -55,7 +54,6 @@ fn killed_anywhere_in_acquire_and_drop() {
 /// The first release of a thread, with its registration, and nobody waiting.
 #[test]
 fn killed_anywhere_in_the_first_release() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("first release")
             .prepare(|| {
@@ -80,7 +78,6 @@ fn killed_anywhere_in_the_first_release() {
 /// The releaser is killed anywhere with two asleep. Once the permits are there, both wake, without anybody's help.
 #[test]
 fn killed_anywhere_in_a_release_with_waiters() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("release with waiters")
             .prepare(|| {
@@ -111,7 +108,6 @@ fn killed_anywhere_in_a_release_with_waiters() {
 /// A waiter that is killed on its way to sleep, asleep, or giving up takes nothing with it.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("wait in vain")
             .prepare(|| {
@@ -137,7 +133,6 @@ fn killed_anywhere_in_a_wait_that_times_out() {
 /// A waiter is woken and killed anywhere up to its return, with another one asleep behind it. A permit that the victim did not take is taken by the other.
 #[test]
 fn killed_anywhere_in_a_wait_that_is_answered() {
-    let _watchdog = watchdog();
     killed_often_enough(|| {
         KillTest::new("wait and get")
             .prepare(|| {

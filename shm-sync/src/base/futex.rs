@@ -29,7 +29,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// The point `duration` from now; too far ahead for the clock counts as its last second.
     pub(crate) fn after(duration: Duration) -> Self {
-        let now = os::now();
+        let now = Self::now();
         let mut seconds = now.seconds.saturating_add_unsigned(duration.as_secs());
         let mut nanoseconds = now.nanoseconds + i64::from(duration.subsec_nanos());
         if nanoseconds >= 1_000_000_000 {
@@ -37,6 +37,18 @@ impl Deadline {
             seconds = seconds.saturating_add(1);
         }
         Self { seconds, nanoseconds }
+    }
+
+    #[cfg(not(loom))]
+    fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Self { seconds: now.tv_sec, nanoseconds: now.tv_nsec }
+    }
+
+    /// Time stands still in a model.
+    #[cfg(loom)]
+    fn now() -> Self {
+        Self { seconds: 0, nanoseconds: 0 }
     }
 
     /// The same point as `instant`, which the standard library measures on the same clock.
@@ -47,7 +59,7 @@ impl Deadline {
     /// How long it is until then; nothing if the point has come.
     #[cfg(not(loom))]
     pub(crate) fn remaining(self) -> Duration {
-        let now = os::now();
+        let now = Self::now();
         if now >= self {
             return Duration::ZERO;
         }
@@ -62,13 +74,17 @@ impl Deadline {
 
     /// Whether the point has come.
     pub(crate) fn has_passed(self) -> bool {
-        os::now() >= self
+        Self::now() >= self
     }
 }
 
 #[cfg(not(loom))]
-pub(crate) use os::MAX_WORDS;
-pub(crate) use os::{wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one};
+pub(crate) use os::{MAX_WORDS, wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one};
+
+#[cfg(loom)]
+pub(crate) use super::futex_model::{
+    recheck, until_asleep, wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one,
+};
 
 #[cfg(not(loom))]
 mod os {
@@ -78,11 +94,6 @@ mod os {
     use rustix::io::Errno;
     use rustix::thread::futex::{self, Flags, WaitFlags, WaitvFlags};
     use rustix::time::{ClockId, Timespec, clock_gettime};
-
-    pub(super) fn now() -> Deadline {
-        let now = clock_gettime(ClockId::Monotonic);
-        Deadline { seconds: now.tv_sec, nanoseconds: now.tv_nsec }
-    }
 
     /// Sleeps while `word` holds `expected`, until somebody wakes this thread or `until` comes.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) -> Woken {
@@ -149,61 +160,6 @@ mod os {
             Woken::Elapsed if slice < until => Woken::Look,
             woken => woken,
         }
-    }
-}
-
-/// The kernel's futex queue in a model: one queue for all words that a model has. So whoever sleeps there has to wait for all of them.
-#[cfg(loom)]
-mod os {
-    use super::{AtomicU32, Deadline, Woken};
-    use loom::sync::atomic::Ordering::Relaxed;
-    use loom::sync::{Condvar, Mutex};
-
-    loom::lazy_static! {
-        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
-    }
-
-    pub(super) fn now() -> Deadline {
-        Deadline { seconds: 0, nanoseconds: 0 }
-    }
-
-    /// The comparison and the going to sleep are one step for wakers: they take the same lock, as in the kernel's hash bucket.
-    pub(crate) fn wait(word: &AtomicU32, expected: u32, _until: Deadline) -> Woken {
-        let queue = QUEUE.0.lock().unwrap();
-        if word.load(Relaxed) == expected {
-            drop(QUEUE.1.wait(queue).unwrap());
-        }
-        Woken::Look
-    }
-
-    pub(crate) fn wake(word: &AtomicU32, count: u32) {
-        // No model has as many threads.
-        (0..count.min(8)).for_each(|_| wake_one(word));
-    }
-
-    /// As `wait`, for several words: they share the one queue.
-    pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _until: Deadline) -> Woken {
-        let queue = QUEUE.0.lock().unwrap();
-        if words.iter().all(|(word, expected)| word.load(Relaxed) == *expected) {
-            drop(QUEUE.1.wait(queue).unwrap());
-        }
-        Woken::Look
-    }
-
-    /// There are no signals in a model.
-    pub(crate) fn wait_any_interruptible(words: &[(&AtomicU32, u32)], until: Deadline) -> Woken {
-        wait_any(words, until)
-    }
-
-    pub(crate) fn wake_one(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_one();
-    }
-
-    /// Wakes everybody: also what the time slices of real sleeps do.
-    pub(crate) fn wake_all(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_all();
     }
 }
 

@@ -21,10 +21,11 @@
 //! **All at once** ([`Gate::wait_for_all`]): whoever wakes looks first, and marks only to sleep again. If the gate is still marked when it passes,
 //! the opener has not got to its swap, and may be dead: it wakes the others.
 //!
-//! Whoever is killed with the gate named has one sleeper woken in its stead, who passes it on as above. Three cases are left: an opener that
-//! could not name the gate; an opener for all, killed between swap and wake (one wakes and finds no mark); a woken waiter that is
-//! stopped (`SIGSTOP`). And kernels before 6.2 do not wake in a dead thread's stead. So a sleep lasts [`RECHECK`] at most: whoever wakes
-//! from that marks and looks again; it repairs a lost wake-up and does nothing else.
+//! Whoever is killed with the gate named has one sleeper woken in its stead, who passes it on as above. That helps those who sleep at that moment.
+//! It does not help somebody between its look and its sleep, whom the swap that did not take place (or a mark that was set anew) lets fall
+//! asleep; nor behind an opener that could not name the gate, or for all and killed between swap and wake; nor while a woken waiter is
+//! stopped (`SIGSTOP`); nor on kernels before 6.2. So a sleep lasts [`RECHECK`] at most: whoever wakes from that marks and looks again; it
+//! repairs a lost wake-up and does nothing else. Where nobody dies or is stopped, nothing needs it.
 //!
 //! What the condition is, and what it means, is the business of each primitive. `tests/loom_gate.rs` models this file.
 
@@ -234,6 +235,24 @@ impl Gate {
         self.sleep_once(Patience::default(), &mut || ready().then_some(()));
     }
 
+    /// A wait at a gate that opens for one at a time, whose deadline passes during its first sleep.
+    pub(crate) fn wait_for_one_sleep<T>(
+        &self,
+        mut ready: impl FnMut() -> Option<T>,
+        more: impl FnOnce() -> bool,
+    ) -> Option<T> {
+        let over = Patience { deadline: Some(Deadline::after(Duration::ZERO)), interruptible: false };
+        for patience in [Patience::default(), over] {
+            if let Asleep::Passed(passed) = self.sleep_once(patience, &mut ready) {
+                if more() {
+                    self.open(Opens::One);
+                }
+                return Some(passed);
+            }
+        }
+        None
+    }
+
     /// Step 4 of an opener up to its swap.
     pub(crate) fn open_without_waking(&self) {
         store_load_barrier();
@@ -248,8 +267,13 @@ impl Gate {
         futex::wake_one(&self.0);
     }
 
-    /// The time slice of every sleep at this gate is over.
+    /// The time slice of every sleep is over: from now on everybody finds what it waits for, or is lost.
     pub(crate) fn recheck(&self) {
-        futex::wake_all(&self.0);
+        futex::recheck(&self.0);
+    }
+
+    /// Waits until so many sleep.
+    pub(crate) fn until_asleep(&self, number: usize) {
+        futex::until_asleep(number);
     }
 }

@@ -13,6 +13,8 @@
 
 pub(crate) mod atomics;
 pub(crate) mod futex;
+#[cfg(loom)]
+mod futex_model;
 pub(crate) mod gate;
 #[cfg(not(loom))]
 pub(crate) mod registry;

@@ -241,7 +241,7 @@ impl Word {
     /// The time slice of every sleep on this word is over.
     #[cfg(loom)]
     pub(crate) fn recheck(&self) {
-        futex::wake_all(&self.0);
+        futex::recheck(&self.0);
     }
 
     /// What the kernel does with this word for a thread that dies holding it, or with a lock call on it unfinished

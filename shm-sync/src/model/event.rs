@@ -62,7 +62,7 @@ impl Event {
         self.0.gate().kernel_cleans_up();
     }
 
-    /// The time slice of every sleep is over.
+    /// The time slice of every sleep is over, now and later.
     pub fn recheck(&self) {
         self.0.gate().recheck();
     }

@@ -74,8 +74,7 @@ impl Turnstile {
 
     /// Sleeps once, then gives up unless there is a ticket. True: it passed.
     pub fn pass_or_give_up(&self) -> bool {
-        self.gate.sleep_until_woken(|| self.has_ticket());
-        self.gate.wait(Modelled, no_patience(), || self.take(), || self.has_ticket()).is_ok()
+        self.gate.wait_for_one_sleep(|| self.take(), || self.has_ticket()).is_some()
     }
 
     /// Waits, and dies when it has been woken or has seen a ticket; it takes none.
@@ -84,7 +83,7 @@ impl Turnstile {
         self.gate.kernel_cleans_up();
     }
 
-    /// Waits, and dies right after it took a ticket, before it passes the wake-up on. True: there was one without sleeping.
+    /// Waits, and dies right after it took a ticket, before it passes the wake-up on.
     pub fn die_with_a_ticket(&self) {
         let passed = self.gate.wait(Modelled, Patience::default(), || self.take(), || false);
         passed.expect("an endless wait ends with a ticket");
@@ -110,9 +109,14 @@ impl Turnstile {
         }
     }
 
-    /// The time slice of every sleep is over.
+    /// The time slice of every sleep is over, now and later.
     pub fn recheck(&self) {
         self.gate.recheck();
+    }
+
+    /// Waits until so many sleep.
+    pub fn until_asleep(&self, number: usize) {
+        self.gate.until_asleep(number);
     }
 }
 
@@ -159,8 +163,13 @@ impl Door {
         self.gate.kernel_cleans_up();
     }
 
-    /// The time slice of every sleep is over.
+    /// The time slice of every sleep is over, now and later.
     pub fn recheck(&self) {
         self.gate.recheck();
+    }
+
+    /// Waits until so many sleep.
+    pub fn until_asleep(&self, number: usize) {
+        self.gate.until_asleep(number);
     }
 }

@@ -49,7 +49,7 @@ impl Latch {
         self.countdown.gate().kernel_cleans_up();
     }
 
-    /// The time slice of every sleep is over.
+    /// The time slice of every sleep is over, now and later.
     pub fn recheck(&self) {
         self.countdown.gate().recheck();
     }

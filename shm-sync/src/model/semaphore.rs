@@ -2,7 +2,7 @@
 //!
 //! For `tests/loom_semaphore.rs`.
 
-use super::gate::{Death, Modelled, no_patience};
+use super::gate::{Death, Modelled};
 use crate::base::Patience;
 use crate::semaphore::permits::Permits;
 
@@ -35,9 +35,9 @@ impl Semaphore {
         self.permits.try_take(self.limit) == Some(Ok(()))
     }
 
-    /// Takes a permit if there is one when the deadline, which has passed, is looked at.
+    /// Takes a permit, or gives up after one sleep.
     pub fn acquire_or_give_up(&self) -> bool {
-        self.permits.take(self.limit, Modelled, no_patience()).is_ok()
+        self.permits.take_within_one_sleep(self.limit)
     }
 
     /// Gives permits; false if there would be too many.
@@ -63,5 +63,10 @@ impl Semaphore {
             self.permits.gate().open_without_waking();
         }
         self.permits.gate().kernel_cleans_up();
+    }
+
+    /// The time slice of every sleep is over, now and later.
+    pub fn recheck(&self) {
+        self.permits.gate().recheck();
     }
 }

@@ -101,6 +101,12 @@ impl Permits {
         &self.gate
     }
 
+    /// Takes a permit, or gives up after one sleep.
+    pub(crate) fn take_within_one_sleep(&self, limit: u32) -> bool {
+        let taken = self.gate.wait_for_one_sleep(|| self.try_take(limit), || self.count.load(SeqCst) != 0);
+        taken == Some(Ok(()))
+    }
+
     /// Puts a permit there, and nothing else.
     pub(crate) fn give_without_waking(&self) {
         self.count.fetch_add(1, SeqCst);

@@ -175,7 +175,7 @@ pub fn scribbled_on<P: Primitive>(place: &Place<P>, rounds: usize, operate: impl
     place.attach().unwrap();
 }
 
-/// Runs a kill test once; with `SHM_TEST_LONG=1` as often as it takes to kill a thousand victims.
+/// Runs a kill test, which has a watchdog of its own, once; with `SHM_TEST_LONG=1` as often as it takes to kill a thousand victims.
 pub fn killed_often_enough(mut run: impl FnMut() -> Report) {
     let enough = if std::env::var_os("SHM_TEST_LONG").is_some() { 1000 } else { 1 };
     let mut kills = 0;
