@@ -43,17 +43,14 @@ mod base;
 
 #[cfg(not(loom))]
 mod barrier;
-#[cfg(not(loom))]
 mod condvar;
 #[cfg(not(loom))]
 mod error;
-#[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
 mod guard;
 #[cfg(not(loom))]
 mod handle;
-#[cfg(not(loom))]
 mod latch;
 #[cfg(not(loom))]
 mod mutex;
@@ -69,7 +66,6 @@ mod process_mutex;
 mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
-#[cfg(not(loom))]
 mod semaphore;
 
 #[cfg(loom)]

@@ -93,7 +93,7 @@ mod os {
     use core::time::Duration;
     use rustix::io::Errno;
     use rustix::thread::futex::{self, Flags, WaitFlags, WaitvFlags};
-    use rustix::time::{ClockId, Timespec, clock_gettime};
+    use rustix::time::{ClockId, Timespec};
 
     /// Sleeps while `word` holds `expected`, until somebody wakes this thread or `until` comes.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) -> Woken {

@@ -24,6 +24,8 @@
 
 use super::Patience;
 use super::atomics::{AtomicU32, SpinWait, store_load_barrier};
+#[cfg(loom)]
+use super::futex::Deadline;
 use super::futex::{self, Woken};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::time::Duration;
