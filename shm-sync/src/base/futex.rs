@@ -126,38 +126,58 @@ mod os {
     }
 }
 
-/// The kernel's futex queue in a model: one queue for the one word that a model has.
+/// The kernel's futex queues in a model: who sleeps on which word, first come first.
 #[cfg(loom)]
 mod os {
     use super::{AtomicU32, Deadline, Woken};
     use loom::sync::atomic::Ordering::Relaxed;
     use loom::sync::{Condvar, Mutex};
 
+    /// The tickets of those who sleep, with the address of the word; and the next ticket.
+    #[derive(Default)]
+    struct Queue {
+        asleep: Vec<(usize, usize)>,
+        next: usize,
+    }
+
     loom::lazy_static! {
-        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        static ref QUEUE: (Mutex<Queue>, Condvar) = (Mutex::new(Queue::default()), Condvar::new());
     }
 
     pub(super) fn now() -> Deadline {
         Deadline { seconds: 0, nanoseconds: 0 }
     }
 
+    fn address(word: &AtomicU32) -> usize {
+        core::ptr::from_ref(word).addr()
+    }
+
     /// The comparison and the going to sleep are one step for wakers: they take the same lock, as in the kernel's hash bucket.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, _until: Deadline) -> Woken {
-        let queue = QUEUE.0.lock().unwrap();
+        let mut queue = QUEUE.0.lock().unwrap();
         if word.load(Relaxed) == expected {
-            drop(QUEUE.1.wait(queue).unwrap());
+            let ticket = queue.next;
+            queue.next += 1;
+            queue.asleep.push((address(word), ticket));
+            while queue.asleep.contains(&(address(word), ticket)) {
+                queue = QUEUE.1.wait(queue).unwrap();
+            }
         }
         Woken::Look
     }
 
-    pub(crate) fn wake_one(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_one();
+    pub(crate) fn wake_one(word: &AtomicU32) {
+        let mut queue = QUEUE.0.lock().unwrap();
+        if let Some(first) = queue.asleep.iter().position(|(asleep, _)| *asleep == address(word)) {
+            queue.asleep.remove(first);
+            QUEUE.1.notify_all();
+        }
     }
 
     /// Wakes everybody: also what the time slices of real sleeps do.
-    pub(crate) fn wake_all(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
+    pub(crate) fn wake_all(word: &AtomicU32) {
+        let mut queue = QUEUE.0.lock().unwrap();
+        queue.asleep.retain(|(asleep, _)| *asleep != address(word));
         QUEUE.1.notify_all();
     }
 }

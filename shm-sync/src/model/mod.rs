@@ -3,3 +3,4 @@
 //! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
 
 pub mod mutex;
+pub mod rwlock;
