@@ -4,11 +4,11 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, kill_everywhere, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{Error, ErrorKind, LockError, Primitive, RwLock};
-use shm_testkit::{Child, Coverage, KillTest, Report, announce, kill_zone};
+use shm_testkit::{Child, announce, kill_zone};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -320,40 +320,9 @@ fn add_one(place: &Place) {
     guard[1] += 1;
 }
 
-/// Kills at every point of `victim`, again and again until there were as many kills as a long run wants, and reports the sum.
-fn kill_everywhere<S>(
-    name: &str,
-    prepare: impl Fn() -> S,
-    victim: impl Fn(&mut S),
-    check: impl Fn(S, usize),
-) {
-    let wanted = if std::env::var_os("SHM_TEST_LONG").is_some() { 1000 } else { 1 };
-    let mut sum = Report::default();
-    while sum.kills < wanted {
-        let outcome = KillTest::new(name)
-            .prepare(&prepare)
-            .victim(&victim)
-            .check(|state, point| check(state, point.number))
-            .run(Coverage::from_env());
-        let skipped = outcome.skipped_reason.is_some();
-        outcome_added(&mut sum, outcome);
-        if skipped {
-            break;
-        }
-    }
-    report(&sum);
-}
-
-fn outcome_added(sum: &mut Report, outcome: Report) {
-    let (kills, missed) = (sum.kills + outcome.kills, sum.missed + outcome.missed);
-    *sum = outcome;
-    (sum.kills, sum.missed) = (kills, missed);
-}
-
 /// The first and later calls of a thread, while it holds other locks, which must be found too.
 #[test]
 fn killed_anywhere_in_reading() {
-    let _watchdog = watchdog();
     for held in [0, 1, 2] {
         kill_everywhere(
             "read and end",
@@ -382,7 +351,6 @@ fn killed_anywhere_in_reading() {
 
 #[test]
 fn killed_anywhere_in_writing() {
-    let _watchdog = watchdog();
     for used in [false, true] {
         kill_everywhere(
             "write and end",
@@ -406,7 +374,6 @@ fn killed_anywhere_in_writing() {
 
 #[test]
 fn killed_anywhere_in_a_downgrade() {
-    let _watchdog = watchdog();
     kill_everywhere(
         "downgrade",
         Place::new,
@@ -423,7 +390,6 @@ fn killed_anywhere_in_a_downgrade() {
 /// A writer that is killed on its way to sleep, asleep, or giving up, where readers are in; and a reader where a writer is.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     for writes in [true, false] {
         kill_everywhere(
             "wait in vain",
@@ -457,7 +423,6 @@ fn killed_anywhere_in_a_wait_that_times_out() {
 /// Whoever has somebody to wake is killed in that.
 #[test]
 fn killed_anywhere_in_ending_with_a_waiter() {
-    let _watchdog = watchdog();
     for (writes, waiter_writes) in [(true, true), (true, false), (false, true)] {
         kill_everywhere(
             "end with a waiter",
@@ -497,7 +462,6 @@ fn leave_dead(place: &Place) {
 /// The successor of a dead writer is killed anywhere between taking the lock and giving it up, recovered.
 #[test]
 fn killed_anywhere_in_a_recovery() {
-    let _watchdog = watchdog();
     for writes in [false, true] {
         kill_everywhere(
             "recover",
@@ -524,7 +488,6 @@ fn killed_anywhere_in_a_recovery() {
 /// The successor gives the value up and is killed anywhere in that: there is news, or poison, but never silence.
 #[test]
 fn killed_anywhere_in_poisoning_and_repairing() {
-    let _watchdog = watchdog();
     kill_everywhere(
         "poison",
         || {
