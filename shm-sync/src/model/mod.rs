@@ -8,4 +8,5 @@ pub mod gate;
 pub mod latch;
 pub mod mutex;
 pub mod process_mutex;
+pub mod rwlock;
 pub mod semaphore;

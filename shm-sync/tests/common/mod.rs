@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
-use shm_testkit::{Child, Cleanup, Report, Watchdog, announce, fork_child, unique_name};
+use shm_testkit::{Child, Cleanup, Coverage, KillTest, Report, Watchdog, announce, fork_child, unique_name};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -91,6 +91,32 @@ pub fn report(report: &Report) {
     println!("{report}");
     if report.skipped_reason.is_none() {
         assert!(report.kills > 0);
+    }
+}
+
+/// Kills at every point of `victim`, again and again until there were as many kills as a long run wants, and reports the sum. (A kill test has
+/// watchdogs of its own, one for each victim.)
+pub fn kill_everywhere<S>(
+    name: &str,
+    prepare: impl Fn() -> S,
+    victim: impl Fn(&mut S),
+    check: impl Fn(S, usize),
+) {
+    let wanted = if std::env::var_os("SHM_TEST_LONG").is_some() { 1000 } else { 1 };
+    let mut sum = Report::default();
+    loop {
+        let mut outcome = KillTest::new(name)
+            .prepare(&prepare)
+            .victim(&victim)
+            .check(|state, point| check(state, point.number))
+            .run(Coverage::from_env());
+        let killed_nobody = outcome.kills == 0;
+        outcome.kills += sum.kills;
+        outcome.missed += sum.missed;
+        sum = outcome;
+        if sum.kills >= wanted || killed_nobody {
+            return report(&sum);
+        }
     }
 }
 
