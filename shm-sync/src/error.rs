@@ -58,6 +58,8 @@ pub enum ErrorKind {
     OwnerDied,
     /// The value was given up after the death of a holder; only `repair` opens the lock again.
     Poisoned,
+    /// Somebody who took part died in the middle, and nobody has made that good yet.
+    Broken,
     /// This thread holds as many locks as the kernel is willing to clean up after.
     TooManyLocks,
     /// The kernel, the C library or a sandbox offers no robust futex list, or not in the layout that is needed.
@@ -94,6 +96,9 @@ impl ErrorKind {
             }
             Self::Poisoned => {
                 "the value was given up after a holder's death; check the value and open it with `repair`"
+            }
+            Self::Broken => {
+                "somebody who took part died in the middle; the documentation of the type says how to go on"
             }
             Self::TooManyLocks => {
                 "this thread holds too many locks for the kernel to clean up after; release some first"

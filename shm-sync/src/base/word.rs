@@ -127,10 +127,15 @@ impl Word {
         }
     }
 
+    /// The word, for those who watch it: to look at, to mark and to sleep on.
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> &AtomicU32 {
+        &self.0
+    }
+
     /// Whether the last holder died and nobody has the lock yet: a look, worth nothing a moment later.
-    #[cfg(not(loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
-        self.0.load(Relaxed) & (OWNER_DIED | TID_MASK) == OWNER_DIED
+        is_orphaned(self.0.load(Relaxed))
     }
 
     /// Takes a word that was free when it was `seen`, keeping its waiters bit.
@@ -207,8 +212,13 @@ impl Word {
     }
 }
 
+/// Whether a word says that its last holder died and nobody has the lock yet.
+pub(crate) fn is_orphaned(word: u32) -> bool {
+    word & (OWNER_DIED | TID_MASK) == OWNER_DIED
+}
+
 /// The holder that a word names.
-fn owner(word: u32) -> Option<u32> {
+pub(crate) fn owner(word: u32) -> Option<u32> {
     match word & TID_MASK {
         0 => None,
         tid => Some(tid),
