@@ -3,6 +3,7 @@
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
 //! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
+//! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -44,6 +45,8 @@ mod mutex;
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
+#[cfg(not(loom))]
+mod sequencer;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -57,3 +60,5 @@ pub use error::{Error, ErrorKind};
 pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use sequencer::{Sequencer, Turn};
