@@ -64,7 +64,7 @@ pub enum ErrorKind {
     TooManyProcesses,
     /// Every seat of the barrier is taken.
     TooManyParties,
-    /// A party of the barrier died, or somebody aborted it; it stays broken until `reset`.
+    /// Somebody who took part died in the middle, or gave the whole up, and nobody has made that good yet.
     Broken,
     /// This thread holds as many locks as the kernel is willing to clean up after.
     TooManyLocks,
@@ -120,7 +120,9 @@ impl ErrorKind {
             Self::TooManyParties => {
                 "every seat is taken; create it with more parties, or wait until somebody has left"
             }
-            Self::Broken => "it is broken: a party died, or it was aborted; `reset` makes it usable again",
+            Self::Broken => {
+                "somebody who took part died in the middle or aborted it; the documentation of the type says how to go on"
+            }
             Self::TooManyLocks => {
                 "this thread holds too many locks for the kernel to clean up after; release some first"
             }

@@ -11,6 +11,7 @@
 //! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
 //! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
 //! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
+//! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -67,6 +68,8 @@ mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
 mod semaphore;
+#[cfg(not(loom))]
+mod sequencer;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -98,3 +101,5 @@ pub use recursive::{RecursiveMutex, RecursiveMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
+#[cfg(not(loom))]
+pub use sequencer::{Sequencer, Turn};

@@ -79,7 +79,10 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-pub(crate) use os::{MAX_WORDS, wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one};
+#[cfg(not(loom))]
+pub(crate) use os::{
+    MAX_WORDS, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for, wake_one,
+};
 
 #[cfg(loom)]
 pub(crate) use super::futex_model::{
@@ -97,9 +100,14 @@ mod os {
 
     /// Sleeps while `word` holds `expected`, until somebody wakes this thread or `until` comes.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) -> Woken {
+        wait_for(word, expected, NonZeroU32::MAX, until)
+    }
+
+    /// The same, but out of reach of [`wake_for`] with none of these `bits`.
+    pub(crate) fn wait_for(word: &AtomicU32, expected: u32, bits: NonZeroU32, until: Deadline) -> Woken {
         // The bit-set form is the one whose time-out is a point in time; a relative one would start anew after every signal.
         let until = Timespec { tv_sec: until.seconds, tv_nsec: until.nanoseconds };
-        match futex::wait_bitset(word, Flags::empty(), expected, Some(&until), NonZeroU32::MAX) {
+        match futex::wait_bitset(word, Flags::empty(), expected, Some(&until), bits) {
             Err(Errno::TIMEDOUT) => Woken::Elapsed,
             Err(Errno::INTR) => Woken::Signal,
             // AGAIN: the word had changed. Any other error cannot come from a mapped word and a valid time; looking again is right.
@@ -124,6 +132,13 @@ mod os {
     pub(crate) fn wake(word: &AtomicU32, count: u32) {
         // The kernel takes the number for a signed one. Fails only for an address that is not mapped (any more): then nobody sleeps there.
         let _ = futex::wake(word, Flags::empty(), count.min(i32::MAX.unsigned_abs()));
+    }
+
+    /// Wakes every thread that sleeps on `word` with one of these `bits`.
+    #[cold]
+    pub(crate) fn wake_for(word: &AtomicU32, bits: NonZeroU32) {
+        // As above.
+        let _ = futex::wake_bitset(word, Flags::empty(), i32::MAX.unsigned_abs(), bits);
     }
 
     /// How many words one sleep can watch.

@@ -159,6 +159,18 @@ impl Slot {
         me.let_go(&self.link, || self.word.release());
     }
 
+    /// Names the slot to the kernel for a wait: should `me` be killed, one of the word's sleepers wakes. Ended by `me.abandon()`. False: `me`
+    /// holds too many locks.
+    pub(crate) fn announce(&self, me: Me) -> bool {
+        me.begin(&self.link)
+    }
+
+    /// Gives the slot up as `release` does it, which has to take the holder out of the word.
+    #[inline(always)]
+    pub(crate) fn give_up_by(&self, me: Me, release: impl FnOnce()) {
+        me.let_go(&self.link, release);
+    }
+
     /// Gives the slot up so that the next holder hears of a death.
     #[cold]
     pub(crate) fn give_up_as_dead(&self, me: Me) {

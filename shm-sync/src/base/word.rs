@@ -189,9 +189,8 @@ impl Word {
     }
 
     /// Whether the last holder died and nobody has the lock yet: a look, worth nothing a moment later.
-    #[cfg(not(loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
-        self.0.load(Relaxed) & (OWNER_DIED | TID_MASK) == OWNER_DIED
+        is_orphaned(self.0.load(Relaxed))
     }
 
     /// Takes a word that was free when it was `seen`, keeping its waiters bit.
@@ -266,6 +265,11 @@ impl Word {
             }
         }
     }
+}
+
+/// Whether a word says that its last holder died and nobody has the lock yet.
+pub(crate) fn is_orphaned(word: u32) -> bool {
+    word & (OWNER_DIED | TID_MASK) == OWNER_DIED
 }
 
 /// The holder that a word names.

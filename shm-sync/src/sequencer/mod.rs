@@ -1,0 +1,9 @@
+//! `Sequencer`: turns that are taken in the order of their numbers, by whichever thread of whichever process.
+//!
+//! `raw` has the protocol, `state` the number and its marks in one word, `turns` the public types.
+
+mod raw;
+mod state;
+mod turns;
+
+pub use turns::{Sequencer, Turn};
