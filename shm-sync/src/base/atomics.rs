@@ -4,10 +4,32 @@
 //! modelled.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::AtomicU32;
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::AtomicU32;
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Keeps every load after it behind every store before the last read-modify-write, whichever word that was on: half of Dekker's algorithm
+/// for those who have just released a lock anyway.
+///
+/// An x86 read-modify-write is a full barrier by itself. A second one, or a fence, would cost as much again.
+#[inline(always)]
+pub(crate) fn fence_after_rmw() {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(all(not(target_arch = "x86_64"), not(loom)))]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
+
+/// What a `SeqCst` read-modify-write and a `SeqCst` load already are to each other, and loom does not know: to loom they are an acquire
+/// and a release.
+#[inline(always)]
+pub(crate) fn fence_in_models() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
 
 /// A bounded spin before a sleep: waits that grow to 64 pauses and begin again, about a thousand pauses in all, some tens of
 /// microseconds at most.

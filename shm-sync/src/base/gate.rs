@@ -21,7 +21,7 @@
 //!
 //! What the condition is, and what it means, is the business of each primitive.
 
-use super::atomics::{AtomicU32, SpinWait};
+use super::atomics::{AtomicU32, SpinWait, fence_in_models};
 use super::futex::{self, Deadline, Woken};
 use super::{GaveUp, Patience};
 use core::sync::atomic::Ordering::SeqCst;
@@ -90,6 +90,7 @@ impl Gate {
     fn sleep<T>(&self, patience: Patience, mut ready: impl FnMut() -> Option<T>) -> Result<T, GaveUp> {
         loop {
             self.0.fetch_or(WAITERS, SeqCst);
+            fence_in_models();
             if let Some(passed) = ready() {
                 return Ok(passed);
             }
@@ -107,8 +108,11 @@ impl Gate {
     }
 
     /// Wakes those whom a change of the condition, made before with a `SeqCst` read-modify-write, may let through.
+    ///
+    /// A plain store will do as well if a read-modify-write of any word and [`fence_after_rmw`](super::atomics::fence_after_rmw) lie in between.
     #[inline(always)]
     pub(crate) fn open(&self, opens: Opens) {
+        fence_in_models();
         if self.0.load(SeqCst) != 0 {
             self.open_slowly(opens);
         }

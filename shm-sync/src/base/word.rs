@@ -134,6 +134,11 @@ impl Word {
         Ok(if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied })
     }
 
+    /// Whether somebody holds the lock: a look, worth nothing a moment later.
+    pub(crate) fn is_held(&self) -> bool {
+        owner(self.0.load(Relaxed)).is_some()
+    }
+
     /// Gives the lock up and wakes one sleeper. Only for the holder.
     #[inline(always)]
     pub(crate) fn release(&self) {
