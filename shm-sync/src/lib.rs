@@ -2,6 +2,8 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
+//!   with a message in its hands tears none and blocks nobody.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -31,6 +33,7 @@
 //! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
 
 mod base;
+mod channel;
 
 #[cfg(not(loom))]
 mod error;
@@ -47,6 +50,8 @@ mod primitive;
 #[doc(hidden)]
 pub mod model;
 
+#[cfg(not(loom))]
+pub use channel::{ByteChannel, Channel};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
