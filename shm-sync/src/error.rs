@@ -46,9 +46,9 @@ struct Repr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The lock is held by somebody else, and the call does not wait.
+    /// The lock is held by somebody else, or what is asked for is not there yet, and the call does not wait.
     Busy,
-    /// The deadline passed before the lock was free.
+    /// The deadline passed before the lock was free, or what was waited for came.
     TimedOut,
     /// A signal handler ran while the call was waiting, and the caller asked to be told.
     Interrupted,
@@ -66,6 +66,12 @@ pub enum ErrorKind {
     Poisoned,
     /// This thread holds as many locks as the kernel is willing to clean up after.
     TooManyLocks,
+    /// This thread holds the lock once more than can be counted.
+    TooDeep,
+    /// All places for readers are taken.
+    TooManyReaders,
+    /// Whoever ran the initialisation died half-way, or panicked.
+    RunnerDied,
     /// The kernel, the C library or a sandbox offers no robust futex list, or not in the layout that is needed.
     Unsupported,
     /// The address is not a multiple of the alignment that a primitive needs.
@@ -80,6 +86,8 @@ pub enum ErrorKind {
     InUse,
     /// A primitive of this type cannot begin with, or be asked for, such a number.
     InvalidArgument,
+    /// More was given back, or counted down, than can be: a permit past the bound, an arrival that a latch does not wait for.
+    Overflow,
     /// The segment failed; the source says how.
     Segment,
 }
@@ -88,9 +96,9 @@ impl ErrorKind {
     /// What happened and what to do about it, for messages.
     fn explanation(self) -> &'static str {
         match self {
-            Self::Busy => "it is held by somebody else; wait with `lock` or try again later",
+            Self::Busy => "it is not free now; use a form that waits, or try again later",
             Self::TimedOut => {
-                "it was not free before the deadline; its holder may be slow, stopped or waiting itself"
+                "it was not free before the deadline; whoever has to free it may be slow, stopped or waiting itself"
             }
             Self::Interrupted => "a signal arrived while waiting; call again to go on waiting",
             Self::Closed => "somebody has closed it; create another one to go on",
@@ -106,6 +114,15 @@ impl ErrorKind {
             }
             Self::TooManyLocks => {
                 "this thread holds too many locks for the kernel to clean up after; release some first"
+            }
+            Self::TooDeep => {
+                "this thread has taken it once more than can be counted; give it up as often as it was taken"
+            }
+            Self::TooManyReaders => {
+                "as many readers are in as it has places for; wait with `read`, or make it with more of them"
+            }
+            Self::RunnerDied => {
+                "whoever ran it died half-way, so what it makes may be half-made; use `call_once_force`, which is told so"
             }
             Self::Unsupported => {
                 "the robust futex list is not available here (it needs Linux with glibc, and a sandbox that permits \
@@ -124,6 +141,9 @@ impl ErrorKind {
             Self::InUse => "there is a primitive already; attach to it instead",
             Self::InvalidArgument => {
                 "the argument is out of range; the documentation of the type says what it may be"
+            }
+            Self::Overflow => {
+                "that is more than it has room for, so somebody gives or counts more than was taken or agreed; nothing was changed"
             }
             Self::Segment => "the segment it lives in could not be used",
         }

@@ -4,6 +4,10 @@
 //!   the news.
 //! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
 //!   with a message in its hands tears none and blocks nobody.
+//! - [`Semaphore`], [`BoundedSemaphore`]: permits that threads of any process take and give back.
+//! - [`Event`]: a flag to wait for, set and cleared by hand.
+//! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
+//! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
 //! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
@@ -34,9 +38,14 @@
 
 mod base;
 mod channel;
+mod event;
+mod latch;
+mod semaphore;
 
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+mod guard;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
@@ -45,6 +54,8 @@ mod mutex;
 mod placement;
 #[cfg(not(loom))]
 mod primitive;
+#[cfg(not(loom))]
+mod rwlock;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -55,6 +66,16 @@ pub use channel::{ByteChannel, Channel};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]
-pub use mutex::{LockError, Mutex, MutexGuard, RecoveryGuard};
+pub use event::Event;
+#[cfg(not(loom))]
+pub use guard::{LockError, LockResult, RecoveryGuard};
+#[cfg(not(loom))]
+pub use latch::Latch;
+#[cfg(not(loom))]
+pub use mutex::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use primitive::Primitive;
+#[cfg(not(loom))]
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(not(loom))]
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};

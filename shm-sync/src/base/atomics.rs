@@ -23,10 +23,11 @@ pub(crate) fn fence_after_rmw() {
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
 }
 
-/// What a `SeqCst` read-modify-write and a `SeqCst` load already are to each other, and loom does not know: to loom they are an acquire
-/// and a release.
+/// Stands between a `SeqCst` read-modify-write and a `SeqCst` load of another word, whose order a protocol relies on (Dekker's algorithm).
+///
+/// The language orders all `SeqCst` accesses, so there is nothing to do; loom takes them for acquire and release only and needs to be told.
 #[inline(always)]
-pub(crate) fn fence_in_models() {
+pub(crate) fn store_load_barrier() {
     #[cfg(loom)]
     loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
 }
@@ -86,4 +87,12 @@ impl SpinWait {
     pub(crate) fn spin(&mut self) -> bool {
         false
     }
+}
+
+/// Stands between a sequentially consistent read-modify-write of one word and a sequentially consistent load of another, where "both missed
+/// each other" must not be. The two orderings alone do it; but loom takes them for acquire and release, so that a model needs a fence.
+#[inline(always)]
+pub(crate) fn between_two_words() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }

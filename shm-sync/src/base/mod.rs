@@ -23,6 +23,8 @@ pub(crate) mod slot;
 pub(crate) mod word;
 
 use futex::Deadline;
+#[cfg(not(loom))]
+use std::time::{Duration, Instant};
 
 /// How long to wait, and for what to stop.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,24 @@ pub(crate) struct Patience {
     pub(crate) deadline: Option<Deadline>,
     /// Give up when a signal handler has run.
     pub(crate) interruptible: bool,
+}
+
+#[cfg(not(loom))]
+impl Patience {
+    /// This long from now.
+    pub(crate) fn for_at_most(timeout: Duration) -> Self {
+        Self { deadline: Some(Deadline::after(timeout)), interruptible: false }
+    }
+
+    /// Until then.
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self { deadline: Some(Deadline::at(deadline)), interruptible: false }
+    }
+
+    /// Until then, if ever, or until a signal handler has run.
+    pub(crate) fn interruptible(deadline: Option<Instant>) -> Self {
+        Self { deadline: deadline.map(Deadline::at), interruptible: true }
+    }
 }
 
 /// Why a wait ended without what was waited for.

@@ -147,7 +147,8 @@ impl Me {
         Self::registered().filter(|me| me.generation == generation)
     }
 
-    /// What tells this registration from every other one in this process and its ancestors; less than 2^63.
+    /// What tells this registration from every other one in this process and its ancestors; less than 2^52 (more would
+    /// take a thread a microsecond for a hundred years).
     #[inline(always)]
     pub(crate) fn generation(self) -> u64 {
         self.generation

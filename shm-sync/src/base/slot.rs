@@ -14,11 +14,13 @@
 //! word's protocol to the list's; what holding a slot means is the business of each primitive.
 
 use super::Patience;
+use super::futex::Deadline;
 use super::robust::{Link, MAX_HELD, Me};
 use super::word::{Acquired, Refused, Word};
 use crate::error::{Error, ErrorKind};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::{Duration, Instant};
 
 /// See the head of this file.
 #[repr(C, align(64))]
@@ -54,6 +56,28 @@ pub(crate) enum Wait {
     For(Patience),
 }
 
+impl Wait {
+    /// As long as it takes.
+    pub(crate) fn forever() -> Self {
+        Self::For(Patience::default())
+    }
+
+    /// For this long at most.
+    pub(crate) fn timeout(timeout: Duration) -> Self {
+        Self::For(Patience { deadline: Some(Deadline::after(timeout)), interruptible: false })
+    }
+
+    /// Until this moment at most.
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self::For(Patience { deadline: Some(Deadline::at(deadline)), interruptible: false })
+    }
+
+    /// Until this moment at most, or until a signal handler has run.
+    pub(crate) fn interruptible(deadline: Option<Instant>) -> Self {
+        Self::For(Patience { deadline: deadline.map(Deadline::at), interruptible: true })
+    }
+}
+
 impl Slot {
     /// Takes the slot if its word is 0 and `me` has room for it. The whole of an uncontended lock.
     #[inline(always)]
@@ -85,18 +109,22 @@ impl Slot {
             }
             Err(refused) => {
                 me.abandon();
-                Err(match refused {
-                    Refused::Busy => error(ErrorKind::Busy),
-                    Refused::TimedOut => error(ErrorKind::TimedOut),
-                    Refused::Interrupted => error(ErrorKind::Interrupted),
-                    Refused::OwnWord if me.holds(&self.link) => error(ErrorKind::Deadlock),
-                    Refused::OwnWord => error(ErrorKind::Corrupt).detail(
-                        "the lock word names this thread, which does not hold it (or holds it through a second mapping, or in \
-                         another pid namespace)",
-                    ),
-                })
+                Err(refusal(operation, refused, self.is_held_by(me)))
             }
         }
+    }
+
+    /// Takes the slot if nobody holds it, also from a dead holder, and if `me` has room for it. Does not wait.
+    pub(crate) fn take_if_free(&self, me: Me) -> bool {
+        if !self.word.is_free() || !me.begin(&self.link) {
+            return false;
+        }
+        if self.word.try_acquire(me.tid()).is_err() {
+            me.abandon();
+            return false;
+        }
+        me.hold(&self.link);
+        true
     }
 
     /// Whether the calling thread holds the slot, as far as private memory knows.
@@ -114,5 +142,21 @@ impl Slot {
     #[cold]
     pub(crate) fn give_up_as_dead(&self, me: Me) {
         me.let_go(&self.link, || self.word.release_as_dead());
+    }
+}
+
+/// Why `operation` failed, for people. `held`: whether private memory says that this thread holds the word that names it.
+#[cold]
+pub(crate) fn refusal(operation: &'static str, refused: Refused, held: bool) -> Error {
+    let error = |kind| Error::new(operation, kind);
+    match refused {
+        Refused::Busy => error(ErrorKind::Busy),
+        Refused::TimedOut => error(ErrorKind::TimedOut),
+        Refused::Interrupted => error(ErrorKind::Interrupted),
+        Refused::OwnWord if held => error(ErrorKind::Deadlock),
+        Refused::OwnWord => error(ErrorKind::Corrupt).detail(
+            "the lock word names this thread, which does not hold it (or holds it through a second mapping, or in another pid \
+             namespace)",
+        ),
     }
 }

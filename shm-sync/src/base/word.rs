@@ -8,7 +8,8 @@
 //!
 //! The encoding is the kernel's (`Documentation/locking/robust-futex-ABI.rst`). The free word is 0: the kernel then passes a wake-up
 //! on when a woken waiter is killed before it runs. Orderings: taking the lock is an acquire, giving it up a release operation on this
-//! word; marking it with "waiters" orders nothing. After a death the kernel's own exchange is a full barrier, so the successor sees every
+//! word; marking it with "waiters" orders nothing. Taking it is also sequentially consistent (`SeqCst`), and so is looking at it with `is_zero`
+//! and `is_free`: "take one's own word, then look at the other's" works between two words. After a death the kernel's own exchange is a full barrier, so the successor sees every
 //! store that the dead holder made.
 //!
 //! A waiter spins for a bounded time with loads only, then marks the word and sleeps. Whoever has
@@ -22,9 +23,9 @@
 //! (`slot`). It is what `tests/loom_mutex.rs` models.
 
 use super::Patience;
-use super::atomics::{AtomicU32, SpinWait};
+use super::atomics::{AtomicU32, SpinWait, between_two_words};
 use super::futex::{self, Deadline, Woken};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use core::time::Duration;
 
 /// Somebody may sleep on the word.
@@ -72,7 +73,7 @@ impl Word {
     /// Takes the lock if the word is 0; the whole of an uncontended lock.
     #[inline(always)]
     pub(crate) fn acquire_free(&self, tid: u32) -> bool {
-        self.0.compare_exchange(0, tid, Acquire, Relaxed).is_ok()
+        self.0.compare_exchange(0, tid, SeqCst, Relaxed).is_ok()
     }
 
     /// Takes the lock if nobody holds it, also from a dead holder.
@@ -97,46 +98,79 @@ impl Word {
         let mut mark = 0;
         loop {
             let seen = self.0.load(Relaxed);
-            match owner(seen) {
-                None => match self.take(seen, tid, mark) {
-                    Ok(acquired) => return Ok(acquired),
-                    Err(_) => continue,
-                },
-                Some(owner) if owner == tid => return Err(Refused::OwnWord),
-                Some(_) => {}
-            }
-            if seen & WAITERS == 0 {
-                if spin.spin() {
-                    continue;
+            if owner(seen).is_some() {
+                if self.pause(seen, tid, patience, &mut spin)? {
+                    mark = WAITERS;
                 }
-                if self.0.compare_exchange_weak(seen, seen | WAITERS, Relaxed, Relaxed).is_err() {
-                    continue;
-                }
+            } else if let Ok(acquired) = self.take(seen, tid, mark) {
+                return Ok(acquired);
             }
-            // From here to the sleep the word is marked, so giving up loses nobody's wake-up.
-            if patience.deadline.is_some_and(Deadline::has_passed) {
-                return Err(Refused::TimedOut);
-            }
-            let recheck = Deadline::after(RECHECK);
-            let until = patience.deadline.map_or(recheck, |deadline| deadline.min(recheck));
-            if futex::wait(&self.0, seen | WAITERS, until) == Woken::Signal && patience.interruptible {
-                return Err(Refused::Interrupted);
-            }
-            mark = WAITERS;
-            spin = SpinWait::default();
         }
+    }
+
+    /// Waits until nobody holds the word, without taking it, as long as `patience` lasts. What its holders did is visible then.
+    #[cold]
+    pub(crate) fn wait_free(&self, tid: u32, patience: Patience) -> Result<(), Refused> {
+        let mut spin = SpinWait::yielding();
+        while !self.is_free() {
+            let seen = self.0.load(Relaxed);
+            if owner(seen).is_some() {
+                self.pause(seen, tid, patience, &mut spin)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step of waiting for a word that was held when it was `seen`: a pause, or a sleep (then true).
+    fn pause(&self, seen: u32, tid: u32, patience: Patience, spin: &mut SpinWait) -> Result<bool, Refused> {
+        if owner(seen) == Some(tid) {
+            return Err(Refused::OwnWord);
+        }
+        if seen & WAITERS == 0 {
+            if spin.spin() {
+                return Ok(false);
+            }
+            if self.0.compare_exchange_weak(seen, seen | WAITERS, Relaxed, Relaxed).is_err() {
+                return Ok(false);
+            }
+        }
+        // From here to the sleep the word is marked, so giving up loses nobody's wake-up.
+        if patience.deadline.is_some_and(Deadline::has_passed) {
+            return Err(Refused::TimedOut);
+        }
+        let recheck = Deadline::after(RECHECK);
+        let until = patience.deadline.map_or(recheck, |deadline| deadline.min(recheck));
+        if futex::wait(&self.0, seen | WAITERS, until) == Woken::Signal && patience.interruptible {
+            return Err(Refused::Interrupted);
+        }
+        *spin = SpinWait::default();
+        Ok(true)
+    }
+
+    /// Whether the word is 0: free, nobody waits for it, and its last holder did not die with it.
+    #[inline(always)]
+    pub(crate) fn is_zero(&self) -> bool {
+        between_two_words();
+        self.0.load(SeqCst) == 0
+    }
+
+    /// Whether nobody holds the word.
+    #[inline(always)]
+    pub(crate) fn is_free(&self) -> bool {
+        between_two_words();
+        owner(self.0.load(SeqCst)).is_none()
+    }
+
+    /// Whether the word names this thread.
+    pub(crate) fn names(&self, tid: u32) -> bool {
+        owner(self.0.load(Relaxed)) == Some(tid)
     }
 
     /// Takes a word that was free when it was `seen`, keeping its waiters bit.
     fn take(&self, seen: u32, tid: u32, mark: u32) -> Result<Acquired, u32> {
         let taken = tid | (seen & WAITERS) | mark;
-        self.0.compare_exchange(seen, taken, Acquire, Relaxed)?;
+        self.0.compare_exchange(seen, taken, SeqCst, Relaxed)?;
         Ok(if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied })
-    }
-
-    /// Whether somebody holds the lock: a look, worth nothing a moment later.
-    pub(crate) fn is_held(&self) -> bool {
-        owner(self.0.load(Relaxed)).is_some()
     }
 
     /// Gives the lock up and wakes one sleeper. Only for the holder.
@@ -196,7 +230,7 @@ impl Word {
                 Some(_) => {}
             }
             let dead = OWNER_DIED | (seen & WAITERS);
-            if self.0.compare_exchange(seen, dead, loom::sync::atomic::Ordering::SeqCst, Relaxed).is_ok() {
+            if self.0.compare_exchange(seen, dead, SeqCst, Relaxed).is_ok() {
                 if seen & WAITERS != 0 {
                     futex::wake_one(&self.0);
                 }

@@ -2,8 +2,7 @@
 //!
 //! The public face of `ring` for byte messages.
 
-use super::ring::{Message, Ring, until};
-use crate::base::futex::Deadline;
+use super::ring::{Message, Ring};
 use crate::base::slot::Wait;
 use crate::error::Error;
 #[cfg(doc)]
@@ -101,7 +100,7 @@ impl ByteChannel {
     /// ```
     #[inline]
     pub fn send(&self, message: &[u8]) -> Result<(), Error> {
-        self.ring.push(message, || until(None, false))
+        self.ring.push(message, Wait::forever)
     }
 
     /// Sends a message if there is room for it now.
@@ -139,7 +138,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), Error> {
-        self.ring.push(message, || until(Some(Deadline::after(timeout)), false))
+        self.ring.push(message, || Wait::timeout(timeout))
     }
 
     /// Sends a message, waiting for room until `deadline` at most. A deadline that has passed still uses the room that there is.
@@ -156,7 +155,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_until(&self, message: &[u8], deadline: Instant) -> Result<(), Error> {
-        self.ring.push(message, || until(Some(Deadline::at(deadline)), false))
+        self.ring.push(message, || Wait::until(deadline))
     }
 
     /// Sends a message, waiting for room until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -179,7 +178,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_interruptible(&self, message: &[u8], deadline: Option<Instant>) -> Result<(), Error> {
-        self.ring.push(message, || until(deadline.map(Deadline::at), true))
+        self.ring.push(message, || Wait::interruptible(deadline))
     }
 
     /// Takes the next message, waiting for it as long as it takes. Signals do not end the wait.
@@ -199,7 +198,7 @@ impl ByteChannel {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<Vec<u8>, Error> {
-        self.ring.pop(|| until(None, false), owned)
+        self.ring.pop(Wait::forever, owned)
     }
 
     /// Takes the next message if there is one now.
@@ -237,7 +236,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
-        self.ring.pop(|| until(Some(Deadline::after(timeout)), false), owned)
+        self.ring.pop(|| Wait::timeout(timeout), owned)
     }
 
     /// Takes the next message, waiting for it until `deadline` at most. A deadline that has passed still takes a message that is there.
@@ -255,7 +254,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_until(&self, deadline: Instant) -> Result<Vec<u8>, Error> {
-        self.ring.pop(|| until(Some(Deadline::at(deadline)), false), owned)
+        self.ring.pop(|| Wait::until(deadline), owned)
     }
 
     /// Takes the next message, waiting until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -280,7 +279,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_interruptible(&self, deadline: Option<Instant>) -> Result<Vec<u8>, Error> {
-        self.ring.pop(|| until(deadline.map(Deadline::at), true), owned)
+        self.ring.pop(|| Wait::interruptible(deadline), owned)
     }
 
     /// Calls `deal` with a copy of the next message, and takes the message when `deal` has returned: at least once instead of at most once.
@@ -305,7 +304,7 @@ impl ByteChannel {
     /// ```
     #[inline]
     pub fn recv_with<R>(&self, deal: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(None, false), |message| lent(message, deal))
+        self.ring.pop(Wait::forever, |message| lent(message, deal))
     }
 
     /// As [`recv_with`](Self::recv_with), if there is a message now.
@@ -340,7 +339,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_with_timeout<R>(&self, timeout: Duration, deal: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(Some(Deadline::after(timeout)), false), |message| lent(message, deal))
+        self.ring.pop(|| Wait::timeout(timeout), |message| lent(message, deal))
     }
 
     /// As [`recv_with`](Self::recv_with), waiting until `deadline` at most.
@@ -358,7 +357,7 @@ impl ByteChannel {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_with_until<R>(&self, deadline: Instant, deal: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(Some(Deadline::at(deadline)), false), |message| lent(message, deal))
+        self.ring.pop(|| Wait::until(deadline), |message| lent(message, deal))
     }
 
     /// As [`recv_with`](Self::recv_with), waiting as [`recv_interruptible`](Self::recv_interruptible) does.
@@ -379,7 +378,7 @@ impl ByteChannel {
         deadline: Option<Instant>,
         deal: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, Error> {
-        self.ring.pop(|| until(deadline.map(Deadline::at), true), |message| lent(message, deal))
+        self.ring.pop(|| Wait::interruptible(deadline), |message| lent(message, deal))
     }
 
     /// Closes the channel for everybody, for good. True if it was open. Does not wait.

@@ -13,7 +13,6 @@
 use super::flow::{Damaged, Flow};
 use super::position::Position;
 use super::raw::{RawChannel, VALUE_LEN};
-use crate::base::futex::Deadline;
 use crate::base::robust::Me;
 use crate::base::slot::{Locked, Slot, Wait};
 use crate::base::word::Acquired;
@@ -386,7 +385,7 @@ impl<const VALUES: bool> Ring<VALUES> {
     fn lock(&self, side: Side, slot: &Slot, wait: Wait, in_vain: impl Fn() -> bool) -> Result<Locked, Error> {
         if let Wait::Not = wait {
             let mut spin = SpinWait::yielding();
-            while slot.word.is_held() && !in_vain() && spin.spin() {}
+            while !slot.word.is_free() && !in_vain() && spin.spin() {}
         }
         slot.take("", wait).map_err(|error| match error.kind() {
             ErrorKind::Busy if in_vain() => self.error(side, side.now),
@@ -534,9 +533,4 @@ impl Drop for Held<'_> {
             self.slot.give_up(me);
         }
     }
-}
-
-/// Waits until `deadline`.
-pub(crate) fn until(deadline: Option<Deadline>, interruptible: bool) -> Wait {
-    Wait::For(Patience { deadline, interruptible })
 }

@@ -2,8 +2,7 @@
 //!
 //! The public face of `ring` for values of one type.
 
-use super::ring::{Message, Ring, until};
-use crate::base::futex::Deadline;
+use super::ring::{Message, Ring};
 use crate::base::slot::Wait;
 use crate::error::Error;
 #[cfg(doc)]
@@ -75,7 +74,7 @@ impl<T: Pod + Send> Channel<T> {
     /// ```
     #[inline]
     pub fn send(&self, message: T) -> Result<(), Error> {
-        self.ring.push(bytemuck::bytes_of(&message), || until(None, false))
+        self.ring.push(bytemuck::bytes_of(&message), Wait::forever)
     }
 
     /// Sends a message if there is room for it now.
@@ -113,7 +112,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), Error> {
-        self.ring.push(bytemuck::bytes_of(&message), || until(Some(Deadline::after(timeout)), false))
+        self.ring.push(bytemuck::bytes_of(&message), || Wait::timeout(timeout))
     }
 
     /// Sends a message, waiting for room until `deadline` at most. A deadline that has passed still uses the room that there is.
@@ -130,7 +129,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_until(&self, message: T, deadline: Instant) -> Result<(), Error> {
-        self.ring.push(bytemuck::bytes_of(&message), || until(Some(Deadline::at(deadline)), false))
+        self.ring.push(bytemuck::bytes_of(&message), || Wait::until(deadline))
     }
 
     /// Sends a message, waiting for room until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -153,7 +152,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn send_interruptible(&self, message: T, deadline: Option<Instant>) -> Result<(), Error> {
-        self.ring.push(bytemuck::bytes_of(&message), || until(deadline.map(Deadline::at), true))
+        self.ring.push(bytemuck::bytes_of(&message), || Wait::interruptible(deadline))
     }
 
     /// Takes the next message, waiting for it as long as it takes. Signals do not end the wait.
@@ -173,7 +172,7 @@ impl<T: Pod + Send> Channel<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, Error> {
-        self.ring.pop(|| until(None, false), value)
+        self.ring.pop(Wait::forever, value)
     }
 
     /// Takes the next message if there is one now.
@@ -211,7 +210,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, Error> {
-        self.ring.pop(|| until(Some(Deadline::after(timeout)), false), value)
+        self.ring.pop(|| Wait::timeout(timeout), value)
     }
 
     /// Takes the next message, waiting for it until `deadline` at most. A deadline that has passed still takes a message that is there.
@@ -229,7 +228,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_until(&self, deadline: Instant) -> Result<T, Error> {
-        self.ring.pop(|| until(Some(Deadline::at(deadline)), false), value)
+        self.ring.pop(|| Wait::until(deadline), value)
     }
 
     /// Takes the next message, waiting until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -254,7 +253,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_interruptible(&self, deadline: Option<Instant>) -> Result<T, Error> {
-        self.ring.pop(|| until(deadline.map(Deadline::at), true), value)
+        self.ring.pop(|| Wait::interruptible(deadline), value)
     }
 
     /// Calls `deal` with a copy of the next message, and takes the message when `deal` has returned: at least once instead of at most once.
@@ -278,7 +277,7 @@ impl<T: Pod + Send> Channel<T> {
     /// ```
     #[inline]
     pub fn recv_with<R>(&self, deal: impl FnOnce(&T) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(None, false), |message| deal(&value(message)))
+        self.ring.pop(Wait::forever, |message| deal(&value(message)))
     }
 
     /// As [`recv_with`](Self::recv_with), if there is a message now.
@@ -313,7 +312,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_with_timeout<R>(&self, timeout: Duration, deal: impl FnOnce(&T) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(Some(Deadline::after(timeout)), false), |message| deal(&value(message)))
+        self.ring.pop(|| Wait::timeout(timeout), |message| deal(&value(message)))
     }
 
     /// As [`recv_with`](Self::recv_with), waiting until `deadline` at most.
@@ -331,7 +330,7 @@ impl<T: Pod + Send> Channel<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn recv_with_until<R>(&self, deadline: Instant, deal: impl FnOnce(&T) -> R) -> Result<R, Error> {
-        self.ring.pop(|| until(Some(Deadline::at(deadline)), false), |message| deal(&value(message)))
+        self.ring.pop(|| Wait::until(deadline), |message| deal(&value(message)))
     }
 
     /// As [`recv_with`](Self::recv_with), waiting as [`recv_interruptible`](Self::recv_interruptible) does.
@@ -352,7 +351,7 @@ impl<T: Pod + Send> Channel<T> {
         deadline: Option<Instant>,
         deal: impl FnOnce(&T) -> R,
     ) -> Result<R, Error> {
-        self.ring.pop(|| until(deadline.map(Deadline::at), true), |message| deal(&value(message)))
+        self.ring.pop(|| Wait::interruptible(deadline), |message| deal(&value(message)))
     }
 
     /// Closes the channel for everybody, for good. True if it was open. Does not wait.

@@ -2,4 +2,8 @@
 //!
 //! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
 
+pub mod event;
+pub mod gate;
+pub mod latch;
 pub mod mutex;
+pub mod semaphore;

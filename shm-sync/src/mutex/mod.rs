@@ -9,16 +9,15 @@
 )]
 
 mod guard;
-mod raw;
+pub(crate) mod raw;
 
-pub use guard::{LockError, MutexGuard, RecoveryGuard};
+pub use guard::MutexGuard;
 
-use crate::base::Patience;
-use crate::base::futex::Deadline;
 use crate::base::robust::Me;
 use crate::base::slot::{Locked, Wait};
 use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
+use crate::guard::{LockError, LockResult, RecoveryGuard};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
@@ -28,6 +27,9 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use raw::RawMutex;
 use std::time::{Duration, Instant};
+
+const LOCK: &str = "lock the mutex";
+const REPAIR: &str = "repair the mutex";
 
 /// Why a lock call did not simply get the lock.
 enum Trouble {
@@ -133,8 +135,8 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     #[inline]
-    pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.lock_with(|| Wait::For(Patience::default()))
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.lock_with(Wait::forever)
     }
 
     /// Takes the lock if that is possible at once.
@@ -154,7 +156,7 @@ impl<T: Pod + Send> Mutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     #[inline]
-    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
+    pub fn try_lock(&self) -> LockResult<MutexGuard<'_, T>> {
         self.lock_with(|| Wait::Not)
     }
 
@@ -171,9 +173,9 @@ impl<T: Pod + Send> Mutex<T> {
     /// *mutex.lock_timeout(Duration::from_millis(100))? += 1;
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let deadline = Some(Deadline::after(timeout));
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
+    pub fn lock_timeout(&self, timeout: Duration) -> LockResult<MutexGuard<'_, T>> {
+        let wait = Wait::timeout(timeout);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock, waiting for it until `deadline` at most. A deadline that has passed still takes a free lock.
@@ -189,9 +191,9 @@ impl<T: Pod + Send> Mutex<T> {
     /// *mutex.lock_until(Instant::now() + Duration::from_secs(1))? += 1;
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn lock_until(&self, deadline: Instant) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let deadline = Some(Deadline::at(deadline));
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: false }))
+    pub fn lock_until(&self, deadline: Instant) -> LockResult<MutexGuard<'_, T>> {
+        let wait = Wait::until(deadline);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock, waiting until `deadline` (for ever without one) or until a signal handler has run in this thread.
@@ -215,12 +217,9 @@ impl<T: Pod + Send> Mutex<T> {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn lock_interruptible(
-        &self,
-        deadline: Option<Instant>,
-    ) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let deadline = deadline.map(Deadline::at);
-        self.lock_with(|| Wait::For(Patience { deadline, interruptible: true }))
+    pub fn lock_interruptible(&self, deadline: Option<Instant>) -> LockResult<MutexGuard<'_, T>> {
+        let wait = Wait::interruptible(deadline);
+        self.lock_with(|| wait)
     }
 
     /// Takes the lock in whatever state the value is, to mend it: the way back from [`ErrorKind::Poisoned`].
@@ -242,19 +241,19 @@ impl<T: Pod + Send> Mutex<T> {
     /// assert_eq!(*mutex.lock()?, 0);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn repair(&self) -> Result<RecoveryGuard<'_, T>, Error> {
-        let locked = self.raw().lock(Wait::For(Patience::default())).map_err(|error| self.named(error))?;
+    pub fn repair(&self) -> Result<RecoveryGuard<MutexGuard<'_, T>>, Error> {
+        let locked = self.raw().lock(REPAIR, Wait::forever()).map_err(|error| self.named(error))?;
         let guard = MutexGuard::new(self, locked.me);
         match self.raw().check(Self::IDENTITY) {
             Ok(()) | Err(ErrorKind::Poisoned) => Ok(RecoveryGuard::new(guard)),
-            Err(kind) => Err(self.named(Error::new("repair the mutex", kind))),
+            Err(kind) => Err(self.named(Error::new(REPAIR, kind))),
         }
     }
 
     // What is not inlined here returns in registers: a result that goes through memory has to wait for the atomic operations before it,
     // which costs as much as one of them.
     #[inline(always)]
-    fn lock_with(&self, wait: impl FnOnce() -> Wait) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
+    fn lock_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<MutexGuard<'_, T>> {
         let me = match self.raw().lock_free(Self::IDENTITY) {
             Some(me) => me,
             None => match self.lock_slowly(wait()) {
@@ -276,29 +275,29 @@ impl<T: Pod + Send> Mutex<T> {
     #[inline(never)]
     fn lock_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
         let failed = |error| Box::new(Trouble::Failed(self.named(error)));
-        let Locked { me, acquired } = self.raw().lock(wait).map_err(failed)?;
+        let Locked { me, acquired } = self.raw().lock(LOCK, wait).map_err(failed)?;
         match (self.raw().check(Self::IDENTITY), acquired) {
             (Ok(()), Acquired::Clean) => Ok(me),
             (Ok(()), Acquired::OwnerDied) => Err(Box::new(Trouble::OwnerDied(me))),
             (Err(kind), _) => {
                 self.raw().unlock(me);
-                Err(failed(Error::new("lock the mutex", kind)))
+                Err(failed(Error::new(LOCK, kind)))
             }
         }
     }
 
     #[cold]
-    pub(crate) fn named(&self, error: Error) -> Error {
+    fn named(&self, error: Error) -> Error {
         error.on(self.handle.name())
     }
 
     #[inline(always)]
-    pub(crate) fn raw(&self) -> &RawMutex {
+    fn raw(&self) -> &RawMutex {
         self.handle.raw()
     }
 
     #[inline(always)]
-    pub(crate) fn value(&self) -> NonNull<T> {
+    fn value(&self) -> NonNull<T> {
         self.handle.tail().cast()
     }
 }

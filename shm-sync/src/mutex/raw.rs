@@ -48,10 +48,10 @@ impl RawMutex {
         Some(me)
     }
 
-    /// Takes the lock. Whether the value can be used is asked with `check`.
+    /// Takes the lock. Whether the value can be used is asked with `check`. `operation` is for the error.
     #[cold]
-    pub(crate) fn lock(&self, wait: Wait) -> Result<Locked, Error> {
-        self.0.take("lock the mutex", wait)
+    pub(crate) fn lock(&self, operation: &'static str, wait: Wait) -> Result<Locked, Error> {
+        self.0.take(operation, wait)
     }
 
     /// Whether the value may be used. Only for the holder.

@@ -1,0 +1,79 @@
+//! Jumps of the wall clock: no wait looks at it.
+//!
+//! Setting the machine's clock in a test would disturb everybody on it. So each timed wait runs in a child whose kernel kills it as soon as it asks for a
+//! sleep on any clock but the monotonic one, which cannot be set (seccomp(2), futex(2), clock_settime(2)).
+#![allow(unsafe_code, reason = "installs a filter for system calls")]
+
+mod common;
+
+use common::{fork, watchdog};
+use shm_sync::{ErrorKind, Mutex, Primitive};
+use shm_testkit::Status;
+use std::mem::offset_of;
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Has the kernel kill this process when it sleeps on a futex by another clock than the monotonic one.
+fn only_the_monotonic_clock() {
+    const REALTIME: u32 = libc::FUTEX_CLOCK_REALTIME.unsigned_abs();
+    let argument = |index: usize| (offset_of!(libc::seccomp_data, args) + 8 * index) as u32;
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let jump = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = |at: u32| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at);
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let any_bit = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    let filter = [
+        load(offset_of!(libc::seccomp_data, nr) as u32),
+        jump(equal, libc::SYS_futex as u32, 0, 2),
+        load(argument(1)),
+        jump(any_bit, REALTIME, 4, 3),
+        jump(equal, libc::SYS_futex_waitv as u32, 0, 2),
+        load(argument(4)),
+        jump(equal, libc::CLOCK_MONOTONIC.unsigned_abs(), 0, 1),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program and its instructions live until the calls have copied them.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+/// Runs waits in a child that may sleep by the monotonic clock only.
+fn guarded(waits: impl FnOnce()) -> Status {
+    fork(|| {
+        only_the_monotonic_clock();
+        waits();
+    })
+    .wait()
+}
+
+#[test]
+fn the_filter_kills_who_sleeps_by_the_wall_clock() {
+    let _watchdog = watchdog();
+    let status = guarded(|| {
+        let word = 0u32;
+        let now = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+        let operation = libc::FUTEX_WAIT_BITSET | libc::FUTEX_CLOCK_REALTIME;
+        // SAFETY: a valid word and time; the time has passed long ago.
+        unsafe { libc::syscall(libc::SYS_futex, &raw const word, operation, 0, &raw const now, 0, !0u32) };
+    });
+    assert_eq!(status, Status::Killed(libc::SIGSYS));
+}
+
+#[test]
+fn no_wait_sleeps_by_the_wall_clock() {
+    let _watchdog = watchdog();
+    let mutex = Mutex::anonymous(0u32).unwrap();
+    let _held = mutex.lock().unwrap();
+    let status = guarded(|| {
+        let timed_out = |kind: Option<ErrorKind>| assert_eq!(kind, Some(ErrorKind::TimedOut));
+        timed_out(mutex.lock_timeout(SHORT).err().map(|error| error.kind()));
+        timed_out(mutex.lock_until(Instant::now() + SHORT).err().map(|error| error.kind()));
+        timed_out(mutex.lock_interruptible(Some(Instant::now() + SHORT)).err().map(|error| error.kind()));
+    });
+    assert_eq!(status, Status::Exited(0));
+}
