@@ -50,6 +50,8 @@ impl Deadline {
     }
 }
 
+#[cfg(loom)]
+pub(crate) use os::recheck;
 #[cfg(not(loom))]
 pub(crate) use os::{MAX_WORDS, wait_any};
 pub(crate) use os::{wait, wake_all, wake_one};
@@ -126,15 +128,37 @@ mod os {
     }
 }
 
-/// The kernel's futex queue in a model: one queue for the one word that a model has.
+/// The kernel's futex queues in a model: one for each word.
 #[cfg(loom)]
 mod os {
     use super::{AtomicU32, Deadline, Woken};
     use loom::sync::atomic::Ordering::Relaxed;
-    use loom::sync::{Condvar, Mutex};
+    use loom::sync::{Arc, Condvar, Mutex};
 
     loom::lazy_static! {
-        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        static ref QUEUES: Mutex<Queues> = Mutex::new(Queues::default());
+    }
+
+    /// By the word's address.
+    #[derive(Default)]
+    struct Queues(Vec<(usize, Queue)>);
+
+    #[derive(Clone)]
+    struct Queue {
+        sleepers: Arc<Condvar>,
+        /// The time slice of whoever sleeps next is over at once.
+        late: bool,
+    }
+
+    impl Queues {
+        fn of(&mut self, word: &AtomicU32) -> &mut Queue {
+            let address = core::ptr::from_ref(word).addr();
+            let index = self.0.iter().position(|(at, _)| *at == address).unwrap_or_else(|| {
+                self.0.push((address, Queue { sleepers: Arc::new(Condvar::new()), late: false }));
+                self.0.len() - 1
+            });
+            &mut self.0[index].1
+        }
     }
 
     pub(super) fn now() -> Deadline {
@@ -143,22 +167,30 @@ mod os {
 
     /// The comparison and the going to sleep are one step for wakers: they take the same lock, as in the kernel's hash bucket.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, _until: Deadline) -> Woken {
-        let queue = QUEUE.0.lock().unwrap();
-        if word.load(Relaxed) == expected {
-            drop(QUEUE.1.wait(queue).unwrap());
+        let mut queues = QUEUES.lock().unwrap();
+        let queue = queues.of(word);
+        if word.load(Relaxed) == expected && !core::mem::take(&mut queue.late) {
+            let sleepers = queue.sleepers.clone();
+            drop(sleepers.wait(queues).unwrap());
         }
         Woken::Look
     }
 
-    pub(crate) fn wake_one(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_one();
+    pub(crate) fn wake_one(word: &AtomicU32) {
+        QUEUES.lock().unwrap().of(word).sleepers.notify_one();
     }
 
-    /// Wakes everybody: also what the time slices of real sleeps do.
-    pub(crate) fn wake_all(_word: &AtomicU32) {
-        let _queue = QUEUE.0.lock().unwrap();
-        QUEUE.1.notify_all();
+    /// Wakes everybody.
+    pub(crate) fn wake_all(word: &AtomicU32) {
+        QUEUES.lock().unwrap().of(word).sleepers.notify_all();
+    }
+
+    /// The time slice of whoever sleeps, or is about to, is over.
+    pub(crate) fn recheck(word: &AtomicU32) {
+        let mut queues = QUEUES.lock().unwrap();
+        let queue = queues.of(word);
+        queue.late = true;
+        queue.sleepers.notify_all();
     }
 }
 

@@ -246,6 +246,6 @@ impl Gate {
 
     /// The time slice of every sleep at this gate is over.
     pub(crate) fn recheck(&self) {
-        futex::wake_all(&self.0);
+        futex::recheck(&self.0);
     }
 }
