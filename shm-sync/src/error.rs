@@ -52,6 +52,12 @@ pub enum ErrorKind {
     TimedOut,
     /// A signal handler ran while the call was waiting, and the caller asked to be told.
     Interrupted,
+    /// The channel is closed: nothing can be sent any more, and everything that was sent has been received.
+    Closed,
+    /// There is no message in the channel, and the call does not wait.
+    Empty,
+    /// There is no room in the channel, and the call does not wait.
+    Full,
     /// This thread holds the lock already; waiting would last for ever.
     Deadlock,
     /// The last holder died and its successor did not take care of the value: the lock was given up without `recover`.
@@ -103,6 +109,9 @@ impl ErrorKind {
                 "it was not free before the deadline; whoever has to free it may be slow, stopped or waiting itself"
             }
             Self::Interrupted => "a signal arrived while waiting; call again to go on waiting",
+            Self::Closed => "somebody has closed it; create another one to go on",
+            Self::Empty => "there is no message in it now; wait with `recv` or try again later",
+            Self::Full => "there is no room in it now; wait with `send` or try again later",
             Self::Deadlock => "this thread already holds it; release the first guard before locking again",
             Self::OwnerDied => {
                 "its last holder died and the value was not recovered, so it is poisoned now; handle `LockError::OwnerDied`, \
@@ -165,6 +174,12 @@ impl Error {
     /// An error of `kind` while doing `operation` ("lock the mutex", ...).
     pub(crate) fn new(operation: impl Into<Cow<'static, str>>, kind: ErrorKind) -> Self {
         Self(Box::new(Repr { operation: operation.into(), kind, name: None, detail: None, source: None }))
+    }
+
+    /// The same failure, as one of another operation.
+    pub(crate) fn during(mut self, operation: impl Into<Cow<'static, str>>) -> Self {
+        self.0.operation = operation.into();
+        self
     }
 
     /// Names the object.

@@ -2,6 +2,8 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
+//! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
+//!   with a message in its hands tears none and blocks nobody.
 //! - [`Semaphore`], [`BoundedSemaphore`]: permits that threads of any process take and give back.
 //! - [`Event`]: a flag to wait for, set and cleared by hand.
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
@@ -44,6 +46,7 @@ mod base;
 
 #[cfg(not(loom))]
 mod barrier;
+mod channel;
 mod condvar;
 #[cfg(not(loom))]
 mod error;
@@ -77,6 +80,8 @@ pub mod model;
 
 #[cfg(not(loom))]
 pub use barrier::{Arrival, Barrier, Party};
+#[cfg(not(loom))]
+pub use channel::{ByteChannel, Channel};
 #[cfg(not(loom))]
 pub use condvar::{Condvar, WaitOutcome};
 #[cfg(not(loom))]

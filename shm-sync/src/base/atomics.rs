@@ -9,6 +9,20 @@ pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
 
+/// Keeps every load after it behind every store before the last read-modify-write, whichever word that was on: half of Dekker's algorithm
+/// for those who have just released a lock anyway.
+///
+/// An x86 read-modify-write is a full barrier by itself. A second one, or a fence, would cost as much again.
+#[inline(always)]
+pub(crate) fn fence_after_rmw() {
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(all(not(target_arch = "x86_64"), not(loom)))]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(loom)]
+    loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+}
+
 /// Stands between a `SeqCst` read-modify-write and a `SeqCst` load of another word, whose order a protocol relies on (Dekker's algorithm).
 ///
 /// The language orders all `SeqCst` accesses, so there is nothing to do; loom takes them for acquire and release only and needs to be told.

@@ -190,6 +190,8 @@ impl Gate {
     }
 
     /// Wakes those whom a change of the condition, made before with a `SeqCst` read-modify-write, may let through.
+    ///
+    /// A plain store will do as well if a read-modify-write of any word and [`fence_after_rmw`](super::atomics::fence_after_rmw) lie in between.
     #[inline(always)]
     pub(crate) fn open(&self, opens: Opens) {
         store_load_barrier();

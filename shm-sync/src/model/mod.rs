@@ -3,6 +3,7 @@
 //! Only compiled under `--cfg loom`, for `tests/loom_*.rs`; one file for each.
 
 pub mod barrier;
+pub mod channel;
 pub mod event;
 pub mod gate;
 pub mod latch;
