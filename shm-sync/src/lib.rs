@@ -6,9 +6,9 @@
 //! - [`Event`]: a flag to wait for, set and cleared by hand.
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
 //!
-//! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
-//! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
-//! a death means for each primitive.
+//! All state lies in the shared pages; there is no server, and no file beside them. A primitive may be at any 64-byte-aligned place of a
+//! shared mapping, so locks live beside the data that they guard; zero bytes are one already, where its documentation says so.
+//! `PROTOCOL.md` in this crate has the states, the memory orderings and what a death means for each primitive.
 //!
 //! ```
 //! use shm_sync::{LockError, Mutex, Primitive};
