@@ -15,9 +15,9 @@
 //! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
 //!
-//! All state lies in the shared pages; there is no server, and no file beside them. A primitive is made of zero bytes, at any 64-byte-aligned place
-//! of a shared mapping, so locks live beside the data that they guard. `PROTOCOL.md` in this crate has the states, the memory orderings and what
-//! a death means for each primitive.
+//! All state lies in the shared pages; there is no server, and no file beside them. A primitive may be at any 64-byte-aligned place of a
+//! shared mapping, so locks live beside the data that they guard; zero bytes are one already, where its documentation says so.
+//! `PROTOCOL.md` in this crate has the states, the memory orderings and what a death means for each primitive.
 //!
 //! ```
 //! use shm_sync::{LockError, Mutex, Primitive};

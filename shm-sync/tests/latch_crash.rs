@@ -4,9 +4,10 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{DoubleKill, announce_list, fork, rounds, watchdog};
+use common::{DoubleKill, announce_list, fork, rounds, shared_counters, wait_until, watchdog};
 use shm_sync::{ErrorKind, Latch, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use waits::{FAR, Place, killed_often_enough, sleeper};
 
@@ -95,20 +96,25 @@ fn random_kills_in_a_crowd() {
     let _watchdog = watchdog();
     for round in 0..rounds(60) as u64 {
         let latch = Latch::anonymous(4).unwrap();
+        let arrived = &shared_counters()[0];
         let victims = [(); 3].map(|()| fork(|| latch.arrive_and_wait().unwrap()));
-        let survivor = fork(|| latch.arrive_and_wait().unwrap());
+        let survivor = fork(|| {
+            latch.count_down(1).unwrap();
+            arrived.store(1, SeqCst);
+            latch.wait_timeout(FAR).unwrap();
+        });
         for victim in victims {
             std::thread::sleep(Duration::from_micros(round * 37 % 300));
             drop(victim);
         }
-        // The survivor still arrives, or has.
-        while let remaining @ 1.. = latch.remaining().unwrap() {
-            match latch.count_down(remaining.saturating_sub(1).max(1)) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Overflow),
-                Ok(()) => common::wait_until(|| latch.remaining().unwrap() == 0 || remaining == 1),
-            }
+        wait_until(|| arrived.load(SeqCst) == 1);
+        // Nobody else will arrive now: what is missing are the dead.
+        let missing = latch.remaining().unwrap();
+        assert!(missing <= 3);
+        if missing != 0 {
+            latch.count_down(missing).unwrap();
         }
-        drop(survivor);
+        survivor.expect_success();
         check_open(&latch);
     }
 }
