@@ -92,7 +92,7 @@ fn flow(producers: usize, consumers: usize, capacity: usize) {
                             message[1] = message[1].wrapping_add(1);
                             channel.send(&message).unwrap();
                             left += 1;
-                            left % 64 != 0 || start.elapsed() < RUN
+                            !left.is_multiple_of(64) || start.elapsed() < RUN
                         })
                     })
                 })

@@ -265,7 +265,7 @@ fn random_scribbling_crashes_and_hangs_nobody() {
                 let number = match next() % 4 {
                     0 => next() << 20,
                     1 => next() % 8,
-                    2 => (next() % 8) << 32 | next() % 8,
+                    2 => ((next() % 8) << 32) | (next() % 8),
                     _ => 0,
                 };
                 u64_at(bytes, offset).store(number, SeqCst);
