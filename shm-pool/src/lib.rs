@@ -37,14 +37,18 @@ mod fork;
 mod items;
 mod map;
 mod master;
+mod recovery;
 mod results;
 mod schedule;
+mod skip;
 mod stdio;
+mod trouble;
 mod worker;
 
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use skip::{Partial, SkipFailed};
 pub use worker::Worker;
 
 /// The example of the repository's front page is a test.

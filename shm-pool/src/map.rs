@@ -11,7 +11,8 @@ use crate::builder::MapReduce;
 use crate::crew::Crew;
 use crate::error::{Error, MapError};
 use crate::items::Items;
-use crate::master::Team;
+use crate::master::{Job, Outcome, Team};
+use crate::recovery::Policy;
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -64,7 +65,24 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     /// assert_eq!(total, 338_350);
     /// # Ok::<(), shm_pool::Error>(())
     /// ```
-    pub fn map_reduce<I, R, S, F, G>(&self, items: I, work: F, mut reduce: G) -> Result<Vec<S>, MapError<S>>
+    pub fn map_reduce<I, R, S, F, G>(&self, items: I, work: F, reduce: G) -> Result<Vec<S>, MapError<S>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Serialize + DeserializeOwned,
+        G: FnMut(usize, R) -> S,
+    {
+        Ok(self.outcome(self.policy(), items, work, reduce)?.into_results())
+    }
+
+    /// The map behind all fronts.
+    pub(crate) fn outcome<I, R, S, F, G>(
+        &self,
+        policy: Policy,
+        items: I,
+        work: F,
+        mut reduce: G,
+    ) -> Result<Outcome<S>, MapError<S>>
     where
         I: IntoIterator,
         F: Fn(&Worker, I::Item) -> R,
@@ -82,17 +100,17 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
                 progress(index + 1);
                 reduced
             };
-            return Ok(items.into_vec().into_iter().enumerate().map(each).collect());
+            return Ok(Outcome::serial(items.into_vec().into_iter().enumerate().map(each).collect()));
         }
         self.warn_of_threads();
         let work = |worker: &Worker, index| {
-            // SAFETY: this runs in forked workers only, once for each item (`Team::fork`). They end by `_exit`, so nothing there drops the items,
-            // and nothing else uses them.
+            // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
+            // end by `_exit`, so nothing there drops the items, and nothing else uses them.
             let item = unsafe { items.take(index) };
             work(worker, item)
         };
-        let mut team = Team::fork(format!("map {total} items"), total, workers, false, &work)?;
-        team.run(reduce, progress)
+        let job = Job { operation: format!("map {total} items"), items: total, workers, kept: false, policy };
+        Team::fork(job, &work)?.run(&work, reduce, progress)
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in
@@ -102,7 +120,8 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     /// the array's exclusive lease see to it that nobody else reads or writes the array meanwhile. An array without elements: no fork.
     ///
     /// # Errors
-    /// As [`map`](MapReduce::map), where items are chunks; after one, chunks may be half-written. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
+    /// As [`map`](MapReduce::map), where items are chunks; after one, chunks may be half-written. With [`retries`](MapReduce::retries) the next
+    /// try gets the chunk as the one before left it. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
     /// `chunk_len` is 0 or the array is not laid out in C order.
     ///
     /// # Panics
@@ -134,7 +153,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Crew::fork(self, array, chunk_len, work, false)?.run()
+        Crew::fork(self, self.policy(), array, chunk_len, work, false)?.run()
     }
 
     /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
@@ -174,6 +193,6 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         R: Serialize + DeserializeOwned,
         P: 'a,
     {
-        Crew::fork(self, array, chunk_len, work, true)
+        Crew::fork(self, self.policy(), array, chunk_len, work, true)
     }
 }
