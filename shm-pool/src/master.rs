@@ -235,12 +235,14 @@ impl Team {
     ) -> Result<(), Trouble> {
         loop {
             // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.
-            let news = self.drain(&mut |control, rank, message| {
+            let mut news = self.drain(&mut |control, rank, message| {
                 accept(inbox, control, rank, message).map_err(|why| Trouble::Unreadable(rank, why))
             })?;
             for rank in 0..self.workers() {
                 if let Some(trouble) = self.trouble_of(rank).filter(|_| !recovery.is_retired(rank)) {
                     self.recover(trouble, recovery, inbox, accept, work)?;
+                    // Others may have been found to have ended meanwhile, with messages that were not taken in yet.
+                    news = true;
                 }
             }
             let all_ended = self.has_ended();
