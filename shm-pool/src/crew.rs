@@ -68,12 +68,12 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
         kept: bool,
     ) -> Result<Self, Error> {
         let chunks = cut(array, chunk_len)?;
-        let (count, workers) = (chunks.count(), pool.worker_count());
+        let count = chunks.count();
         let mut team = None;
-        if workers > 0 && count > 0 {
+        if !pool.is_serial(count) {
             pool.warn_of_threads();
             let operation = format!("map {count} chunks");
-            let job = Job { operation, items: count, workers, kept, policy };
+            let job = Job { operation, items: count, workers: pool.worker_count(), kept, policy };
             team = Some(Team::fork(job, &lend(&chunks, &work))?);
         }
         let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {

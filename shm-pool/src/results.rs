@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use shm_core::OwnerId;
 
 use crate::control::{Control, Failure, Message};
+use crate::pages;
 
 /// A buffer that has so many bytes is sent: with the results of small items it fits a chunk of the arena.
 const FULL: usize = 60 << 10;
@@ -274,7 +275,7 @@ pub(crate) struct Inbox<S> {
 
 impl<S> Inbox<S> {
     pub(crate) fn new(total: usize) -> Inbox<S> {
-        Inbox::of(total, Vec::with_capacity(total))
+        Inbox::of(total, pages::vec_with_capacity(total))
     }
 
     /// One in which all results are.
@@ -306,7 +307,7 @@ impl<S> Inbox<S> {
         control: &Control,
         rank: usize,
         message: Message,
-        reduce: &mut dyn FnMut(usize, R) -> S,
+        reduce: &mut impl FnMut(usize, R) -> S,
     ) -> Result<(), Unreadable> {
         self.bytes.clear();
         if message.len > 0 {

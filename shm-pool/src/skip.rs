@@ -2,6 +2,7 @@
 //!
 //! Which items those are is decided in `recovery.rs`; the maps are those of `map.rs`.
 
+use bytemuck::Pod;
 use ndarray::Dimension;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,6 +107,30 @@ impl<P: Fn(usize, usize)> SkipFailed<'_, P> {
         G: FnMut(usize, R) -> S,
     {
         Ok(self.0.outcome(self.policy(), items, work, reduce)?.into_partial())
+    }
+
+    /// Calls `work` for each item in forked workers, for plain results, as [`MapReduce::map_plain`] does, and skips the items that fail.
+    ///
+    /// # Errors
+    /// As [`map`](SkipFailed::map).
+    ///
+    /// # Panics
+    /// As [`MapReduce::map`].
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// let found = pool.skip_failed().map_plain([3, 0, 2], |_worker, n| 6 / n)?;
+    /// assert_eq!(found.results(), [Some(2), None, Some(3)]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn map_plain<I, R, F>(&self, items: I, work: F) -> Result<Partial<R>, MapError<R>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Pod,
+    {
+        Ok(self.0.plain_outcome(self.policy(), items, work)?.into_partial())
     }
 
     /// Lends the chunks of an array to the workers, as [`MapReduce::map_chunks`] does, and skips the chunks at which a worker fails.
