@@ -183,7 +183,7 @@ impl Condvar {
         self.mutex.lock();
         // SAFETY: the number as in `set`; both objects are initialised, and the mutex is held.
         unsafe {
-            while *self.number != number {
+            while self.number.read_volatile() != number {
                 check(libc::pthread_cond_wait(self.condition, self.mutex.0));
             }
         }

@@ -28,6 +28,14 @@ fn main() {
     );
     say("map of 100 000 items", best(20, || pool.map(0..100_000u64, |_, i| i).map(drop).unwrap()));
     say("map of 10 million items", best(5, || pool.map(0..10_000_000u64, |_, i| i).map(drop).unwrap()));
+    say(
+        "map_plain of 100 000 items",
+        best(20, || pool.map_plain(0..100_000u64, |_, i| i).map(drop).unwrap()),
+    );
+    say(
+        "map_plain of 10 million items",
+        best(5, || pool.map_plain(0..10_000_000u64, |_, i| i).map(drop).unwrap()),
+    );
     let serial = MapReduce::new().workers(0);
     say("the same in the master", best(5, || serial.map(0..10_000_000u64, |_, i| i).map(drop).unwrap()));
 

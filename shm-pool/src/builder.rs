@@ -4,6 +4,7 @@ use std::sync::{Arc, Once, OnceLock};
 
 use crate::cpus;
 use crate::fork::thread_count;
+use crate::recovery::Policy;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -20,7 +21,8 @@ use crate::fork::thread_count;
 /// # Failure
 /// A panic in a worker, and a worker that is killed, aborts or leaves by itself, end the map with an error that names worker and item; the others
 /// finish the item that they are at, or are killed if that takes longer than a tenth of a second. No worker outlives the call. Finished results are kept in
-/// the [`MapError`](crate::MapError). When the calling thread or its process dies, the kernel kills the workers.
+/// the [`MapError`](crate::MapError). That is the default; [`retries`](MapReduce::retries) has items tried again by fresh workers, and
+/// [`skip_failed`](MapReduce::skip_failed) goes on without those that fail. When the calling thread or its process dies, the kernel kills the workers.
 ///
 /// ```
 /// use shm_pool::MapReduce;
@@ -34,6 +36,8 @@ use crate::fork::thread_count;
 pub struct MapReduce<P = fn(usize, usize)> {
     workers: Option<usize>,
     default_workers: OnceLock<usize>,
+    serial_below: usize,
+    retries: usize,
     warning: Warning,
     pub(crate) progress: Option<Arc<P>>,
 }
@@ -61,7 +65,14 @@ impl MapReduce {
     /// # Ok::<(), shm_pool::Error>(())
     /// ```
     pub fn new() -> MapReduce {
-        MapReduce { workers: None, default_workers: OnceLock::new(), warning: Warning::Once, progress: None }
+        MapReduce {
+            workers: None,
+            default_workers: OnceLock::new(),
+            serial_below: 0,
+            retries: 0,
+            warning: Warning::Once,
+            progress: None,
+        }
     }
 }
 
@@ -90,6 +101,61 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Has maps of fewer items than `items` worked on in the master, without a fork (default: 0, none but those without items).
+    ///
+    /// Two forks take about 0.2 ms, more if the process has much private memory; what is done sooner than that needs no workers. A map that stays in the
+    /// master is as one with 0 [`workers`](MapReduce::workers). For chunks of an array it is their number that counts.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok().serial_below(100);
+    /// let here = std::process::id();
+    /// assert!(pool.map(0..99, |_worker, _| std::process::id())?.iter().all(|pid| *pid == here));
+    /// assert!(pool.map(0..100, |_worker, _| std::process::id())?.iter().all(|pid| *pid != here));
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn serial_below(mut self, items: usize) -> MapReduce<P> {
+        self.serial_below = items;
+        self
+    }
+
+    /// Sets how often an item at which a worker fails is tried again, each time by a fresh worker (default: 0, and the map fails).
+    ///
+    /// What counts as a failure: a panic, a result that cannot be serialised or finds no memory, and any end of the worker (killed, aborted, exited) while
+    /// it is at the item. The item is then given to a worker that is forked anew, together with the others that the
+    /// failed one had taken and whose results it had not sent; so an item may also be worked on twice because of another's failure, and what the
+    /// function changes outside of its process (files, shared arrays) has to bear that. After the last try the map fails, or goes on
+    /// without the item if it is one of [`skip_failed`](MapReduce::skip_failed). A worker that ends between two items is
+    /// replaced, unless that happens four times in a row in the same place.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let tries = SharedArray::<u32, _>::zeros(Anonymous, 10)?; // shared: it outlives the worker
+    /// let pool = MapReduce::new().workers(2).threads_ok().retries(1);
+    /// let found = pool.map(0..10, |_worker, i| {
+    ///     tries.set(i, tries.get(i) + 1);
+    ///     if i == 5 && tries.get(i) == 1 {
+    ///         std::process::abort();
+    ///     }
+    ///     i
+    /// })?;
+    /// assert_eq!(found, (0..10).collect::<Vec<_>>());
+    /// assert_eq!(tries.get(5), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn retries(mut self, retries: usize) -> MapReduce<P> {
+        self.retries = retries;
+        self
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        Policy { retries: self.retries, skip: false }
+    }
+
     /// Calls `progress` in the master's thread as results arrive, with the number of those that have and of all.
     ///
     /// Results of quick items arrive many at a time, those of slow items about every 5 ms.
@@ -108,6 +174,8 @@ impl<P> MapReduce<P> {
         MapReduce {
             workers: self.workers,
             default_workers: self.default_workers,
+            serial_below: self.serial_below,
+            retries: self.retries,
             warning: self.warning,
             progress: Some(Arc::new(progress)),
         }
@@ -155,7 +223,7 @@ impl<P> MapReduce<P> {
         self
     }
 
-    /// Returns how many workers a map with enough items forks.
+    /// Returns how many workers a map with enough items forks: at most one for each item.
     ///
     /// ```
     /// assert_eq!(shm_pool::MapReduce::new().workers(3).worker_count(), 3);
@@ -163,6 +231,11 @@ impl<P> MapReduce<P> {
     /// ```
     pub fn worker_count(&self) -> usize {
         self.workers.unwrap_or_else(|| *self.default_workers.get_or_init(cpus::default_workers))
+    }
+
+    /// Whether so many items are worked on in the master.
+    pub(crate) fn is_serial(&self, items: usize) -> bool {
+        items == 0 || items < self.serial_below || self.worker_count() == 0
     }
 
     /// To be called before a fork.
@@ -185,11 +258,21 @@ impl<P> MapReduce<P> {
     }
 }
 
+impl<P: Fn(usize, usize)> MapReduce<P> {
+    pub(crate) fn tell_progress(&self, done: usize, total: usize) {
+        if let Some(progress) = &self.progress {
+            progress(done, total);
+        }
+    }
+}
+
 impl<P> Clone for MapReduce<P> {
     fn clone(&self) -> MapReduce<P> {
         MapReduce {
             workers: self.workers,
             default_workers: self.default_workers.clone(),
+            serial_below: self.serial_below,
+            retries: self.retries,
             warning: self.warning.clone(),
             progress: self.progress.clone(),
         }

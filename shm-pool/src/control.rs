@@ -9,7 +9,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
-use shm_core::{Arena, Contents, Segment, SegmentKind, SegmentOptions};
+use rustix::thread::futex;
+use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
 use shm_sync::{LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
@@ -30,9 +31,9 @@ pub(crate) struct Header {
     /// Not 0: the master sleeps, or is about to, and one of [`WakeFor`] says for what it wants a word through the eventfd. +256.
     pub(crate) master_sleeps: AtomicU32,
     _pad2: [u32; 31],
-    /// Blocks of the arena on their way to the master; futex word of the workers that wait for memory. +384.
-    pub(crate) in_flight: AtomicU32,
-    /// How many workers sleep on `in_flight`. +388.
+    /// How many blocks of the arena the master has freed, modulo 2^32; futex word of the workers that wait for memory. +384.
+    pub(crate) freed: AtomicU32,
+    /// How many workers sleep on `freed`. +388.
     pub(crate) hungry: AtomicU32,
     _pad3: [u32; 30],
 }
@@ -52,7 +53,7 @@ pub(crate) const RING: usize = 256;
 /// Bytes that a worker has for the text of its failure.
 const WORDS: usize = 16384 - 256 - RING * size_of::<[u64; 4]>();
 
-/// What belongs to one worker. Everything is written by the worker, but `tail`.
+/// What belongs to one worker. Everything is written by the worker, but `tail` and `taken`, and all of it by the master when the worker is dead.
 #[repr(C, align(128))]
 pub(crate) struct Slot {
     /// One of [`State`]. +0.
@@ -67,10 +68,18 @@ pub(crate) struct Slot {
     words_len: AtomicU32,
     /// Not 0: the ring is full, and the worker sleeps on `tail`, or is about to. +24.
     waits: AtomicU32,
-    _pad0: [u32; 25],
+    /// How many blocks were ever begun, modulo 2^32: those that the master has not taken are on their way to it. +28.
+    begun: AtomicU32,
+    /// Where the block is that is kept next, or was kept last. +32.
+    kept: AtomicU64,
+    /// What `head` will be when that block's message is pushed. +40.
+    kept_for: AtomicU32,
+    _pad0: [u32; 21],
     /// How many messages the master has taken out of the ring; futex word of a worker whose ring is full. +128.
     tail: AtomicU32,
-    _pad1: [u32; 31],
+    /// How many of the blocks that were begun the master has taken, or written off. +132.
+    taken: AtomicU32,
+    _pad1: [u32; 30],
     /// +256.
     ring: [[AtomicU64; 4]; RING],
     /// +8448.
@@ -82,7 +91,8 @@ const _: () = {
     assert!(
         std::mem::offset_of!(Header, cursor) == 128 && std::mem::offset_of!(Header, master_sleeps) == 256
     );
-    assert!(std::mem::offset_of!(Header, in_flight) == 384);
+    assert!(std::mem::offset_of!(Header, freed) == 384);
+    assert!(std::mem::offset_of!(Slot, begun) == 28 && std::mem::offset_of!(Slot, kept_for) == 40);
     assert!(std::mem::offset_of!(Slot, tail) == 128 && std::mem::offset_of!(Slot, ring) == 256);
     assert!(std::mem::offset_of!(Slot, words) == 8448);
 };
@@ -247,11 +257,59 @@ impl Control {
         }
     }
 
+    /// Whether there are batches in `run` that nobody has taken.
+    pub(crate) fn has_free_batches(&self, run: u32) -> bool {
+        (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none())
+    }
+
     /// The worker that has taken a batch in `run`.
     pub(crate) fn taker(&self, run: u32, batch: usize) -> Option<usize> {
         let word = self.owner(batch).load(Ordering::Relaxed);
         let rank = (word & 0xFFFF_FFFF) as usize;
         ((word >> 32) as u32 == run && rank > 0).then(|| rank - 1)
+    }
+
+    /// Whether there is a block that the master will free.
+    pub(crate) fn blocks_in_flight(&self) -> bool {
+        // Acquire: whoever sees that the master has taken a block sees that it has counted it as freed.
+        (0..self.workers)
+            .map(|rank| self.slot(rank))
+            .any(|slot| slot.begun.load(Ordering::Acquire) != slot.taken.load(Ordering::Acquire))
+    }
+
+    /// For the master, when it has freed a block that worker `rank` had sent.
+    pub(crate) fn block_freed(&self, rank: usize) {
+        let header = self.header();
+        // Sequentially consistent with the other side: either it sees the new number, or this sees that somebody is hungry.
+        header.freed.fetch_add(1, Ordering::SeqCst);
+        self.slot(rank).taken.fetch_add(1, Ordering::Release);
+        if header.hungry.load(Ordering::SeqCst) > 0 {
+            wake_all(&header.freed);
+        }
+    }
+
+    /// For the master, when worker `rank` is dead and all that it had sent is taken in: frees what it had stored and not sent, and makes its slot ready for
+    /// a fresh worker.
+    pub(crate) fn write_off(&self, rank: usize) {
+        let slot = self.slot(rank);
+        let begun = slot.begun.load(Ordering::Acquire);
+        if begun != slot.taken.load(Ordering::Relaxed) {
+            // The message was not pushed. A block that is not there any more, or was never kept, is refused by the arena, and so is nonsense.
+            if slot.kept_for.load(Ordering::Acquire) == slot.head.load(Ordering::Relaxed).wrapping_add(1) {
+                drop(self.arena.adopt(slot.kept.load(Ordering::Relaxed), OwnerId::KEPT));
+            }
+            // One that was not kept yet belongs to a dead process. If this fails it stays until the segment goes.
+            let _ = self.arena.reclaim();
+            slot.taken.store(begun, Ordering::Release);
+            self.header().freed.fetch_add(1, Ordering::SeqCst);
+            wake_all(&self.header().freed);
+        }
+        slot.item.store(u64::MAX, Ordering::Relaxed);
+        slot.waits.store(0, Ordering::Relaxed);
+        slot.kept_for.store(slot.head.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.tail.store(slot.head.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.words_len.store(0, Ordering::Relaxed);
+        slot.set_state(State::Idle);
     }
 
     /// Enters the critical section; a holder that died in it leaves it free.
@@ -312,6 +370,23 @@ impl Slot {
             3 => Failure::Memory(text),
             _ => Failure::Broken(text),
         })
+    }
+
+    /// Says that a block is about to exist, so that somebody else who finds no room knows that some will be freed. Only for the worker.
+    pub(crate) fn begin_block(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Says that the block which was begun last does not exist. Only for the worker.
+    pub(crate) fn cancel_block(&self) {
+        self.begun.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says which block is about to be kept for the next message. Only for the worker.
+    pub(crate) fn keeps(&self, offset: u64) {
+        self.kept.store(offset, Ordering::Relaxed);
+        let next = self.head.load(Ordering::Relaxed).wrapping_add(1);
+        self.kept_for.store(next, Ordering::Release); // the offset comes first
     }
 
     /// Appends a message to the ring, or gives back what `tail` was when the ring was full. Only for the worker.
@@ -394,6 +469,11 @@ impl Header {
     pub(crate) fn master_is_awake(&self) {
         self.master_sleeps.store(0, Ordering::Relaxed);
     }
+}
+
+/// Wakes everybody who sleeps on a word.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
 }
 
 fn segment_error(e: &shm_core::Error) -> Error {

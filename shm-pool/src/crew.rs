@@ -13,13 +13,15 @@ use shm_core::{Element, Exclusive};
 use crate::builder::MapReduce;
 use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, MapError};
-use crate::master::Team;
+use crate::master::{Job, Outcome, Team};
+use crate::recovery::Policy;
 use crate::worker::Worker;
 
 /// Workers that were forked for the chunks of an array and are kept between runs; got from [`MapReduce::crew`].
 ///
 /// It stays in the thread that forked the workers, whose end is theirs too. Dropping it ends them and returns when they are gone. After
-/// an error they are gone, and the crew can only be dropped. In a forked copy of this process a crew does nothing.
+/// an error they are gone, and the crew can only be dropped. With [`retries`](MapReduce::retries) workers that have ended are replaced, those too that end
+/// between two runs. In a forked copy of this process a crew does nothing.
 ///
 /// ```
 /// # use shm_core::{Anonymous, SharedArray};
@@ -59,23 +61,20 @@ type Work<'a, T, R> = dyn Fn(&Worker, usize, &mut [T]) -> R + 'a;
 impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a, 'e, T, D, R> {
     pub(crate) fn fork<P: Fn(usize, usize) + 'a>(
         pool: &MapReduce<P>,
+        policy: Policy,
         array: &'a mut Exclusive<'e, T, D>,
         chunk_len: usize,
         work: impl Fn(&Worker, usize, &mut [T]) -> R + 'a,
         kept: bool,
     ) -> Result<Self, Error> {
         let chunks = cut(array, chunk_len)?;
-        let (count, workers) = (chunks.count(), pool.worker_count());
+        let count = chunks.count();
         let mut team = None;
-        if workers > 0 && count > 0 {
+        if !pool.is_serial(count) {
             pool.warn_of_threads();
-            let work = |worker: &Worker, index: usize| {
-                // SAFETY: this runs in workers, which inherit the mapping. The crew keeps the array's borrow as long as they live. In a run each index is
-                // given to one worker, once (`Team::fork`), and the master uses the array between runs only (`Crew`'s methods take `self`).
-                let chunk = unsafe { chunks.get(index) };
-                work(worker, chunks.offset(index), chunk)
-            };
-            team = Some(Team::fork(format!("map {count} chunks"), count, workers, kept, &work)?);
+            let operation = format!("map {count} chunks");
+            let job = Job { operation, items: count, workers: pool.worker_count(), kept, policy };
+            team = Some(Team::fork(job, &lend(&chunks, &work))?);
         }
         let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {
             Some(progress) => {
@@ -109,10 +108,16 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run(&mut self) -> Result<Vec<R>, MapError<R>> {
+        Ok(self.outcome()?.into_results())
+    }
+
+    /// A run, behind all fronts.
+    pub(crate) fn outcome(&mut self) -> Result<Outcome<R>, MapError<R>> {
         let chunks = cut(self.array, self.chunk_len)?;
         let count = chunks.count();
         if let Some(team) = &mut self.team {
-            return team.run(|_index, result| result, |done| (self.progress)(done, count));
+            let work = lend(&chunks, &self.work);
+            return team.run(&work, |_index, result| result, |done| (self.progress)(done, count));
         }
         let worker = Worker::master();
         let each = |index| {
@@ -122,7 +127,7 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
             (self.progress)(index + 1, count);
             result
         };
-        Ok((0..count).map(each).collect())
+        Ok(Outcome::serial((0..count).map(each).collect()))
     }
 
     /// Returns how many workers there are.
@@ -170,6 +175,20 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     /// ```
     pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
         self.array.view_mut()
+    }
+}
+
+/// What workers do with a chunk's number. It may be called in workers only.
+fn lend<'c, T: Element, R>(
+    chunks: &'c Chunks<T>,
+    work: &'c impl Fn(&Worker, usize, &mut [T]) -> R,
+) -> impl Fn(&Worker, usize) -> R + 'c {
+    |worker, index| {
+        // SAFETY: this runs in workers, which inherit the mapping. The crew keeps the array's borrow as long as they live. In a run each index is
+        // given to one worker at a time, to another one when that one is dead (`Team::fork`), and the master uses the array between runs only (`Crew`'s
+        // methods take `self`).
+        let chunk = unsafe { chunks.get(index) };
+        work(worker, chunks.offset(index), chunk)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Map and reduce over forked workers that share memory and survive nothing silently.
 //!
-//! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), and [`map_chunks`](MapReduce::map_chunks), which
-//!   lends disjoint `&mut` chunks of a shared array to the workers.
+//! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), [`map_plain`](MapReduce::map_plain) for many tiny results,
+//!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
+//! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
 //! - [`Crew`]: workers that are kept for many runs over one array.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical section](Worker::critical).
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
@@ -37,14 +38,20 @@ mod fork;
 mod items;
 mod map;
 mod master;
+mod pages;
+mod plain;
+mod recovery;
 mod results;
 mod schedule;
+mod skip;
 mod stdio;
+mod trouble;
 mod worker;
 
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use skip::{Partial, SkipFailed};
 pub use worker::Worker;
 
 /// The example of the repository's front page is a test.

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "takes items, each once, in workers")]
 
+use bytemuck::Pod;
 use ndarray::Dimension;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +12,9 @@ use crate::builder::MapReduce;
 use crate::crew::Crew;
 use crate::error::{Error, MapError};
 use crate::items::Items;
-use crate::master::Team;
+use crate::master::{Job, Outcome, Team};
+use crate::plain::Places;
+use crate::recovery::Policy;
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -64,7 +67,24 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     /// assert_eq!(total, 338_350);
     /// # Ok::<(), shm_pool::Error>(())
     /// ```
-    pub fn map_reduce<I, R, S, F, G>(&self, items: I, work: F, mut reduce: G) -> Result<Vec<S>, MapError<S>>
+    pub fn map_reduce<I, R, S, F, G>(&self, items: I, work: F, reduce: G) -> Result<Vec<S>, MapError<S>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Serialize + DeserializeOwned,
+        G: FnMut(usize, R) -> S,
+    {
+        Ok(self.outcome(self.policy(), items, work, reduce)?.into_results())
+    }
+
+    /// The map behind both fronts.
+    pub(crate) fn outcome<I, R, S, F, G>(
+        &self,
+        policy: Policy,
+        items: I,
+        work: F,
+        reduce: G,
+    ) -> Result<Outcome<S>, MapError<S>>
     where
         I: IntoIterator,
         F: Fn(&Worker, I::Item) -> R,
@@ -72,27 +92,97 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         G: FnMut(usize, R) -> S,
     {
         let items = Items::collect(items);
-        let total = items.len();
-        let workers = self.worker_count();
-        let progress = |done| self.progress.as_ref().map_or((), |progress| progress(done, total));
-        if workers == 0 || total == 0 {
-            let worker = Worker::master();
-            let each = |(index, item)| {
-                let reduced = reduce(index, work(&worker, item));
-                progress(index + 1);
-                reduced
-            };
-            return Ok(items.into_vec().into_iter().enumerate().map(each).collect());
+        if self.is_serial(items.len()) {
+            return Ok(self.in_master(items, work, reduce));
         }
+        self.forked(policy, items, |worker: &Worker, _index, item| work(worker, item), reduce)
+    }
+
+    /// Works on the items in this thread.
+    fn in_master<T, R, S>(
+        &self,
+        items: Items<T>,
+        work: impl Fn(&Worker, T) -> R,
+        mut reduce: impl FnMut(usize, R) -> S,
+    ) -> Outcome<S> {
+        let total = items.len();
+        let worker = Worker::master();
+        let each = |(index, item)| {
+            let reduced = reduce(index, work(&worker, item));
+            self.tell_progress(index + 1, total);
+            reduced
+        };
+        Outcome::serial(items.into_vec().into_iter().enumerate().map(each).collect())
+    }
+
+    /// Works on the items (1 at least) in forked workers; `work` gets their indices as well.
+    fn forked<T, R: Serialize + DeserializeOwned, S>(
+        &self,
+        policy: Policy,
+        items: Items<T>,
+        work: impl Fn(&Worker, usize, T) -> R,
+        reduce: impl FnMut(usize, R) -> S,
+    ) -> Result<Outcome<S>, MapError<S>> {
+        let total = items.len();
         self.warn_of_threads();
         let work = |worker: &Worker, index| {
-            // SAFETY: this runs in forked workers only, once for each item (`Team::fork`). They end by `_exit`, so nothing there drops the items,
-            // and nothing else uses them.
+            // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
+            // end by `_exit`, so nothing there drops the items, and nothing else uses them.
             let item = unsafe { items.take(index) };
-            work(worker, item)
+            work(worker, index, item)
         };
-        let mut team = Team::fork(format!("map {total} items"), total, workers, false, &work)?;
-        team.run(reduce, progress)
+        let workers = self.worker_count();
+        let job = Job { operation: operation(total), items: total, workers, kept: false, policy };
+        Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
+    }
+
+    /// Calls `work` for each item in forked workers, for results that are plain numbers or structures of such: they are stored in shared pages as they are,
+    /// without being serialised, which is the quicker way for many tiny items. It is otherwise as [`map`](MapReduce::map).
+    ///
+    /// [`Pod`] is bytemuck's: any bytes are a valid value, no padding, no references.
+    ///
+    /// # Errors
+    /// As [`map`](MapReduce::map), without [`Encode`](crate::ErrorKind::Encode) and [`Decode`](crate::ErrorKind::Decode).
+    ///
+    /// # Panics
+    /// As [`map`](MapReduce::map).
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// let points = pool.map_plain(0..1000u32, |_worker, i| [i as f32, (i as f32).sqrt()])?;
+    /// assert_eq!(points[900], [900.0, 30.0]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn map_plain<I, R, F>(&self, items: I, work: F) -> Result<Vec<R>, MapError<R>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Pod,
+    {
+        Ok(self.plain_outcome(self.policy(), items, work)?.into_results())
+    }
+
+    /// The plain map behind both fronts.
+    pub(crate) fn plain_outcome<I, R, F>(
+        &self,
+        policy: Policy,
+        items: I,
+        work: F,
+    ) -> Result<Outcome<R>, MapError<R>>
+    where
+        I: IntoIterator,
+        F: Fn(&Worker, I::Item) -> R,
+        R: Pod,
+    {
+        let items = Items::collect(items);
+        let total = items.len();
+        if self.is_serial(total) {
+            return Ok(self.in_master(items, work, |_index, result| result));
+        }
+        let places = Places::new(&operation(total), total)?;
+        let store = |worker: &Worker, index: usize, item: I::Item| places.put(index, work(worker, item));
+        self.forked(policy, items, store, |index, ()| places.get(index))
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in
@@ -102,7 +192,8 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     /// the array's exclusive lease see to it that nobody else reads or writes the array meanwhile. An array without elements: no fork.
     ///
     /// # Errors
-    /// As [`map`](MapReduce::map), where items are chunks; after one, chunks may be half-written. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
+    /// As [`map`](MapReduce::map), where items are chunks; after one, chunks may be half-written. With [`retries`](MapReduce::retries) the next
+    /// try gets the chunk as the one before left it. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
     /// `chunk_len` is 0 or the array is not laid out in C order.
     ///
     /// # Panics
@@ -134,7 +225,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Crew::fork(self, array, chunk_len, work, false)?.run()
+        Crew::fork(self, self.policy(), array, chunk_len, work, false)?.run()
     }
 
     /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
@@ -174,6 +265,11 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         R: Serialize + DeserializeOwned,
         P: 'a,
     {
-        Crew::fork(self, array, chunk_len, work, true)
+        Crew::fork(self, self.policy(), array, chunk_len, work, true)
     }
+}
+
+/// What messages say is being done.
+fn operation(items: usize) -> String {
+    format!("map {items} items")
 }

@@ -9,17 +9,20 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
-use rustix::thread::futex;
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shm_sync::LockError;
 
-use crate::control::{Control, Failure, Message, Slot, State, WakeFor};
+use crate::control::{Control, Message, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
+use crate::recovery::{Policy, Recovery};
 use crate::results::{Inbox, Unreadable};
 use crate::schedule::Schedule;
+use crate::skip::Partial;
 use crate::stdio::Quiet;
+use crate::trouble::{Trouble, limits};
 use crate::worker::{self, Inherited, Worker};
 
 /// How long workers may take to finish their item when the others have to stop.
@@ -36,28 +39,40 @@ const REST: Duration = Duration::from_millis(5);
 
 /// Forked workers and what they work on.
 pub(crate) struct Team {
-    control: Control,
-    schedule: Schedule,
-    children: Vec<Child>,
+    pub(crate) control: Control,
+    pub(crate) schedule: Schedule,
+    pub(crate) children: Vec<Child>,
     event: OwnedFd,
-    kept: bool,
-    run: u32,
+    pub(crate) kept: bool,
+    policy: Policy,
+    pub(crate) run: u32,
     /// What messages say is being done: "map 10 items".
-    operation: String,
+    pub(crate) operation: String,
     forks: u64,
+    /// Whether the workers were ended.
+    is_over: bool,
+}
+
+/// What a team is forked for.
+pub(crate) struct Job {
+    /// What messages say is being done: "map 10 items".
+    pub(crate) operation: String,
+    /// How many items there are: 1 at least.
+    pub(crate) items: usize,
+    /// How many workers at most: 1 at least.
+    pub(crate) workers: usize,
+    /// Whether they are kept for several runs.
+    pub(crate) kept: bool,
+    pub(crate) policy: Policy,
 }
 
 impl Team {
-    /// Forks at most `workers` (at least 1) for so many items (at least 1). Unless they are `kept` for several runs, the first one begins at once.
+    /// Forks the workers of a job. Unless they are `kept` for several runs, the first one begins at once.
     ///
-    /// `work` is called in the workers only, once for each item of a run, in the run's one worker that has taken it.
-    pub(crate) fn fork<R: Serialize>(
-        operation: String,
-        items: usize,
-        workers: usize,
-        kept: bool,
-        work: &impl Fn(&Worker, usize) -> R,
-    ) -> Result<Team, Error> {
+    /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
+    /// once more by the one that replaces it.
+    pub(crate) fn fork<R: Serialize>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
+        let Job { operation, items, workers, kept, policy } = job;
         let workers = workers.min(items);
         if workers > MAX_WORKERS {
             let reason = format!("{workers} workers were asked for, and there may be {MAX_WORKERS} at most");
@@ -77,7 +92,18 @@ impl Team {
         })?;
         let children = Vec::with_capacity(workers);
         let forks = shm_core::fork_count();
-        let mut team = Team { control, schedule, children, event, kept, run: 0, operation, forks };
+        let mut team = Team {
+            control,
+            schedule,
+            children,
+            event,
+            kept,
+            policy,
+            run: 0,
+            operation,
+            forks,
+            is_over: false,
+        };
         if !kept {
             team.begin_run();
         }
@@ -95,31 +121,45 @@ impl Team {
     ) -> std::io::Result<()> {
         let quiet = Quiet::new();
         for rank in 0..workers {
-            let inherited = Inherited {
-                control: &self.control,
-                schedule: &self.schedule,
-                event: self.event.as_fd(),
-                kept: self.kept,
-            };
-            let child = fork::fork(&quiet, || worker::run(&inherited, rank, work))?;
-            self.children.push(child);
+            self.children.push(self.fork_worker(&quiet, rank, &[], work)?);
         }
         Ok(())
     }
 
-    fn cannot_fork(&self, workers: usize, error: std::io::Error) -> Error {
-        let limit = |resource| match rustix::process::getrlimit(resource).current {
-            Some(limit) => limit.to_string(),
-            None => "none".to_owned(),
+    /// Forks a worker that begins with the items `again`.
+    fn fork_worker<R: Serialize>(
+        &self,
+        quiet: &Quiet,
+        rank: usize,
+        again: &[Range<usize>],
+        work: &impl Fn(&Worker, usize) -> R,
+    ) -> std::io::Result<Child> {
+        let inherited = Inherited {
+            control: &self.control,
+            schedule: &self.schedule,
+            event: self.event.as_fd(),
+            kept: self.kept,
+            again,
         };
-        let limits = format!(
-            "the limit of processes (ulimit -u) is {}, that of open files (ulimit -n), one for each worker, is {}",
-            limit(rustix::process::Resource::Nproc),
-            limit(rustix::process::Resource::Nofile),
-        );
+        fork::fork(quiet, || worker::run(&inherited, rank, work))
+    }
+
+    /// Puts a fresh worker in the place of one that was reaped and written off. It begins with the items `again`.
+    pub(crate) fn replace<R: Serialize>(
+        &mut self,
+        rank: usize,
+        again: &[Range<usize>],
+        work: &impl Fn(&Worker, usize) -> R,
+    ) -> std::io::Result<()> {
+        self.children[rank] = self.fork_worker(&Quiet::new(), rank, again, work)?;
+        Ok(())
+    }
+
+    fn cannot_fork(&self, workers: usize, error: std::io::Error) -> Error {
         let reason = format!(
-            "{workers} workers were asked for, and the system refused after {} of them: {error}; {limits}",
-            self.children.len()
+            "{workers} workers were asked for, and the system refused after {} of them: {error}; {}",
+            self.children.len(),
+            limits()
         );
         Error::new(ErrorKind::Fork, &self.operation, reason)
             .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)")
@@ -142,14 +182,16 @@ impl Team {
 
     /// Has all items worked on once, and calls `reduce` for each result as it arrives, in this thread; `progress` is told how many there are.
     ///
-    /// After an error the workers are gone.
-    pub(crate) fn run<R: DeserializeOwned, S>(
+    /// `work` is what the workers were forked with, for those that replace others. After an error the workers are gone.
+    pub(crate) fn run<R: Serialize + DeserializeOwned, S>(
         &mut self,
+        work: &impl Fn(&Worker, usize) -> R,
         mut reduce: impl FnMut(usize, R) -> S,
         mut progress: impl FnMut(usize),
-    ) -> Result<Vec<S>, MapError<S>> {
+    ) -> Result<Outcome<S>, MapError<S>> {
         if self.kept {
-            if self.has_ended() {
+            // In a forked copy the workers are the original's.
+            if self.is_over || self.forks != shm_core::fork_count() {
                 return Err(Error::new(ErrorKind::Ended, &self.operation, "its workers have ended")
                     .remedy("make a new crew")
                     .into());
@@ -157,51 +199,54 @@ impl Team {
             self.begin_run();
         }
         let mut inbox = Inbox::new(self.schedule.items());
-        let mut accept = |inbox: &mut Inbox<S>, control: &Control, message: Message| {
-            inbox.accept(control, message, &mut reduce)?;
+        let mut recovery = Recovery::new(self.policy);
+        let mut accept = |inbox: &mut Inbox<S>, control: &Control, rank: usize, message: Message| {
+            inbox.accept(control, rank, message, &mut reduce)?;
             progress(inbox.done());
             Ok(())
         };
         // If `reduce` or `progress` panics, the workers are gone before anybody can catch it: they may be writing to what is lent to them.
         let team = EndOnUnwind(self);
-        let outcome = team.0.collect(&mut inbox, &mut accept).map_err(|trouble| {
+        let outcome = team.0.collect(&mut recovery, &mut inbox, &mut accept, work).map_err(|trouble| {
             // Results that were on their way are taken in as long as they can be read.
             let readable = !matches!(trouble, Trouble::Unreadable(..));
-            team.0.end(&mut |control, message| {
+            team.0.end(&mut |control, rank, message| {
                 if readable {
-                    let _ = accept(&mut inbox, control, message);
+                    let _ = accept(&mut inbox, control, rank, message);
                 }
             });
-            team.0.explain(trouble, &inbox)
+            let tries = match trouble {
+                Trouble::Died(rank) | Trouble::Gave(rank) => recovery.tries(team.0.item_of(rank, &inbox)),
+                _ => 0,
+            };
+            team.0.explain(&trouble, tries, &inbox)
         });
         std::mem::forget(team);
         match outcome {
-            Ok(()) => Ok(inbox.into_results()),
+            Ok(()) => Ok(Outcome { inbox, failures: recovery.failures }),
             Err(error) => Err(MapError::new(error, inbox.into_finished())),
         }
     }
 
     /// Waits until all results are there, and for the workers' end unless they are kept.
-    fn collect<S>(
+    fn collect<R: Serialize, S>(
         &mut self,
+        recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
-        accept: &mut impl FnMut(&mut Inbox<S>, &Control, Message) -> Result<(), Unreadable>,
+        accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
+        work: &impl Fn(&Worker, usize) -> R,
     ) -> Result<(), Trouble> {
-        let mut died = None;
         loop {
-            // What a worker has sent before its end is taken in before its end is told of.
-            let news = self.drain(|control, rank, message| {
-                accept(inbox, control, message).map_err(|unreadable| Trouble::Unreadable(rank, unreadable))
+            // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.
+            let mut news = self.drain(&mut |control, rank, message| {
+                accept(inbox, control, rank, message).map_err(|why| Trouble::Unreadable(rank, why))
             })?;
             for rank in 0..self.workers() {
-                match self.control.slot(rank).state() {
-                    Some(State::Failed) => return Err(Trouble::Gave(rank)),
-                    None => return Err(Trouble::Unreadable(rank, Unreadable::Nonsense("an unknown state"))),
-                    Some(_) => {}
+                if let Some(trouble) = self.trouble_of(rank).filter(|_| !recovery.is_retired(rank)) {
+                    self.recover(trouble, recovery, inbox, accept, work)?;
+                    // Others may have been found to have ended meanwhile, with messages that were not taken in yet.
+                    news = true;
                 }
-            }
-            if let Some(rank) = died {
-                return Err(Trouble::Died(rank));
             }
             let all_ended = self.has_ended();
             if inbox.is_complete() && (self.kept || all_ended) {
@@ -214,23 +259,43 @@ impl Team {
                 ));
             }
             let (limit, wakes_for) = if news { (REST, WakeFor::Urgent) } else { (SLEEP, WakeFor::All) };
-            died =
-                self.wait(limit, wakes_for, |slot| slot.has_message() || slot.state() == Some(State::Failed));
+            self.wait(limit, wakes_for, |slot| slot.has_message() || slot.state() == Some(State::Failed));
+        }
+    }
+
+    /// What is wrong with a worker, if anything is.
+    fn trouble_of(&self, rank: usize) -> Option<Trouble> {
+        match (self.control.slot(rank).state(), self.children[rank].exit()) {
+            (None, _) => Some(Trouble::Unreadable(rank, Unreadable::Nonsense("an unknown state"))),
+            (Some(State::Failed), _) => Some(Trouble::Gave(rank)),
+            (Some(_), Some(exit)) if !in_order(&self.control, rank, exit) => Some(Trouble::Died(rank)),
+            (Some(_), _) => None,
         }
     }
 
     /// Takes the messages out of all rings; says whether there were any.
-    fn drain<E>(&self, mut each: impl FnMut(&Control, usize, Message) -> Result<(), E>) -> Result<bool, E> {
+    fn drain<E>(&self, each: &mut impl FnMut(&Control, usize, Message) -> Result<(), E>) -> Result<bool, E> {
         let mut news = false;
         for rank in 0..self.workers() {
-            let slot = self.control.slot(rank);
-            while let Some(message) = slot.pop() {
-                news = true;
-                if slot.wants_room() {
-                    wake_all(slot.tail());
-                }
-                each(&self.control, rank, message)?;
+            news |= self.drain_ring(rank, each)?;
+        }
+        Ok(news)
+    }
+
+    /// Takes the messages out of a worker's ring; says whether there were any.
+    pub(crate) fn drain_ring<E>(
+        &self,
+        rank: usize,
+        each: &mut impl FnMut(&Control, usize, Message) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut news = false;
+        let slot = self.control.slot(rank);
+        while let Some(message) = slot.pop() {
+            news = true;
+            if slot.wants_room() {
+                wake_all(slot.tail());
             }
+            each(&self.control, rank, message)?;
         }
         Ok(news)
     }
@@ -240,13 +305,8 @@ impl Team {
     }
 
     /// Sleeps until a worker has news that it is to be woken for, or has ended, a signal handler has run, or `limit` is over. Collects the exits of
-    /// those that have ended and returns one that did not end in order.
-    fn wait(
-        &mut self,
-        limit: Duration,
-        wakes_for: WakeFor,
-        is_news: impl Fn(&Slot) -> bool,
-    ) -> Option<usize> {
+    /// those that have ended.
+    fn wait(&mut self, limit: Duration, wakes_for: WakeFor, is_news: impl Fn(&Slot) -> bool) {
         let header = self.control.header();
         header.master_goes_to_sleep(wakes_for);
         let fresh = (0..self.children.len()).any(|rank| is_news(self.control.slot(rank)));
@@ -257,38 +317,46 @@ impl Team {
         watched.extend(pidfds.clone().flatten().map(|pidfd| PollFd::from_borrowed_fd(pidfd, PollFlags::IN)));
         let limit = if pidfds.clone().any(|pidfd| pidfd.is_none()) { Duration::ZERO } else { limit };
         let timeout = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
-        // An error is a wake-up: a signal handler has run.
-        let polled = rustix::event::poll(&mut watched, Some(&timeout)).is_ok();
+        let polled = rustix::event::poll(&mut watched, Some(&timeout));
+        if polled.is_err_and(|errno| errno != Errno::INTR) {
+            // The program has lowered its limit of descriptors (EINVAL), or there is no memory: look at all of them, now and then.
+            std::thread::sleep(limit.min(Duration::from_millis(1)));
+        }
         header.master_is_awake();
-        let mut revents = watched.iter().map(|fd| polled && !fd.revents().is_empty());
+        let mut revents = watched.iter().map(|fd| polled.is_err() || !fd.revents().is_empty());
         if revents.next() == Some(true) {
             let _ = rustix::io::read(&self.event, &mut [0; 8]); // back to 0
         }
         let ended: Vec<bool> = pidfds.map(|pidfd| pidfd.is_none() || revents.next() == Some(true)).collect();
-        let mut died = None;
-        let ranks = self.children.iter_mut().enumerate().filter(|(_, child)| living(child));
-        for ((rank, child), _) in ranks.zip(&ended).filter(|(_, ended)| **ended) {
-            if child.reap().is_some_and(|exit| !in_order(&self.control, rank, exit)) {
-                died = died.or(Some(rank));
-            }
+        let children = self.children.iter_mut().filter(|child| living(child));
+        for (child, _) in children.zip(&ended).filter(|(_, ended)| **ended) {
+            child.reap();
         }
-        died
+    }
+
+    /// Returns when a worker that has nothing left to do has ended and is reaped.
+    pub(crate) fn await_end(&mut self, rank: usize) {
+        self.children[rank].kill();
+        while self.children[rank].exit().is_none() {
+            self.wait(SLEEP, WakeFor::All, |_| false);
+        }
     }
 
     /// Ends all workers and reaps them: those that work may finish their item, if it does not take long.
-    fn end(&mut self, each: &mut dyn FnMut(&Control, Message)) {
+    fn end(&mut self, each: &mut dyn FnMut(&Control, usize, Message)) {
         if self.forks != shm_core::fork_count() {
             return; // this is a forked copy, and the workers are the original's
         }
+        self.is_over = true;
         let header = self.control.header();
         header.stop.store(1, Ordering::SeqCst);
         header.run.fetch_add(1, Ordering::SeqCst); // so that nobody begins to sleep on the old number
         wake_all(&header.run);
-        wake_all(&header.in_flight);
+        wake_all(&header.freed);
         let deadline = Instant::now() + GRACE;
         let mut drain = |team: &Team| {
-            let drained = team.drain(|control, _rank, message| {
-                each(control, message);
+            let drained = team.drain(&mut |control, rank, message| {
+                each(control, rank, message);
                 Ok::<(), std::convert::Infallible>(())
             });
             drained.unwrap_or_default()
@@ -313,93 +381,28 @@ impl Team {
             drain(self);
         }
     }
+}
 
-    /// Makes an error of what went wrong, when all workers are gone.
-    fn explain<S>(&self, trouble: Trouble, inbox: &Inbox<S>) -> Error {
-        let (Trouble::Died(rank) | Trouble::Gave(rank) | Trouble::Unreadable(rank, _)) = trouble;
-        let pid = self.children[rank].pid();
-        let slot = self.control.slot(rank);
-        let who = format!("worker {rank} (pid {pid})");
-        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok();
-        let item = item.filter(|item| *item < self.schedule.items());
-        let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
-        let error = match trouble {
-            Trouble::Died(_) => {
-                let exit = self.children[rank].exit().unwrap_or(Exit::Unknown);
-                let working = item.filter(|_| slot.state() == Some(State::Working));
-                let place = match (working, slot.state()) {
-                    (Some(item), _) => format!(" while it worked on item {item}"),
-                    (None, Some(State::Finished)) => " after its last item".to_owned(),
-                    (None, _) => " between two items".to_owned(),
-                };
-                let error =
-                    new(ErrorKind::Died, format!("{who} {exit}{place}")).ended_by(exit).at_item(working);
-                match exit {
-                    Exit::Signal(libc::SIGKILL) => {
-                        error.remedy("if nobody killed it, the kernel ran out of memory: see its log")
-                    }
-                    Exit::Signal(libc::SIGBUS) => error
-                        .remedy("a bus error in shared memory means that its pages could not be allocated"),
-                    _ => error,
-                }
-            }
-            Trouble::Gave(_) => match slot.failure() {
-                Some(Failure::Panic(panic)) => {
-                    let at = if panic.location.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" ({})", panic.location)
-                    };
-                    let item_text = item.map_or(String::new(), |item| format!(" at item {item}"));
-                    let reason = format!("{who} panicked{item_text}: {}{at}", panic.message);
-                    new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
-                }
-                Some(Failure::Encode(text)) => {
-                    let item_text = item.map_or("an item".to_owned(), |item| format!("item {item}"));
-                    let reason = format!("the result of {item_text} cannot be serialised: {text}");
-                    new(ErrorKind::Encode, reason).at_item(item)
-                }
-                Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
-                    .at_item(item)
-                    .remedy("return less from each item, or put it into a shared array"),
-                Some(Failure::Broken(text)) => new(ErrorKind::Segment, format!("{who}: {text}"))
-                    .at_item(item)
-                    .remedy("see whether the function closes descriptors that it has not opened"),
-                None => new(ErrorKind::Corrupted, format!("{who} gave up and its reason was overwritten")),
-            },
-            Trouble::Unreadable(_, Unreadable::Decode(item, error)) => {
-                let reason = format!("the result of item {item} cannot be read back: {error}");
-                new(ErrorKind::Decode, reason)
-                    .at_item(Some(item))
-                    .remedy("its type does not read what it writes; look at its serde attributes")
-                    .caused_by(error)
-            }
-            Trouble::Unreadable(_, Unreadable::Block(error)) => {
-                new(ErrorKind::Corrupted, format!("{who}: {error}")).caused_by(error)
-            }
-            Trouble::Unreadable(_, Unreadable::Nonsense(what)) => new(
-                ErrorKind::Corrupted,
-                format!("{who} told of {what}: something overwrites memory that is not its own"),
-            ),
-        };
-        error.with_unfinished(self.unfinished(rank, inbox))
+/// What came out of a run that did not fail.
+pub(crate) struct Outcome<S> {
+    inbox: Inbox<S>,
+    failures: Vec<Error>,
+}
+
+impl<S> Outcome<S> {
+    /// What the master did itself.
+    pub(crate) fn serial(results: Vec<S>) -> Outcome<S> {
+        Outcome { inbox: Inbox::complete(results), failures: Vec::new() }
     }
 
-    /// The items that a worker had taken and whose results have not arrived.
-    fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
-        let mut unfinished: Vec<Range<usize>> = Vec::new();
-        for batch in 0..self.schedule.batches() {
-            if self.control.taker(self.run, batch) != Some(rank) {
-                continue;
-            }
-            for range in inbox.missing(self.schedule.range(batch)) {
-                match unfinished.last_mut() {
-                    Some(last) if last.end == range.start => last.end = range.end,
-                    _ => unfinished.push(range),
-                }
-            }
-        }
-        unfinished
+    /// The results, where no item may be skipped.
+    pub(crate) fn into_results(self) -> Vec<S> {
+        self.inbox.into_results()
+    }
+
+    /// What results there are, and why there are no others.
+    pub(crate) fn into_partial(self) -> Partial<S> {
+        Partial::new(self.inbox.into_partial(), self.failures)
     }
 }
 
@@ -408,7 +411,7 @@ struct EndOnUnwind<'a>(&'a mut Team);
 
 impl Drop for EndOnUnwind<'_> {
     fn drop(&mut self) {
-        self.0.end(&mut |_, _| {});
+        self.0.end(&mut |_, _, _| {});
     }
 }
 
@@ -416,19 +419,9 @@ impl Drop for Team {
     /// Ends the workers, and returns when they are reaped.
     fn drop(&mut self) {
         if !self.has_ended() {
-            self.end(&mut |_, _| {});
+            self.end(&mut |_, _, _| {});
         }
     }
-}
-
-/// What went wrong in a run, and with which worker.
-enum Trouble {
-    /// It ended, and not in order.
-    Died(usize),
-    /// It gave up and said why.
-    Gave(usize),
-    /// What it sent cannot be used.
-    Unreadable(usize, Unreadable),
 }
 
 /// Whether a worker that has ended like this has done all that it had to.
@@ -440,8 +433,4 @@ fn in_order(control: &Control, rank: usize, exit: Exit) -> bool {
         Exit::Code(_) => state == Some(State::Failed),
         Exit::Signal(_) => false,
     }
-}
-
-fn wake_all(word: &std::sync::atomic::AtomicU32) {
-    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
 }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "madvise on the pages of a block")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use shm_core::OwnerId;
 
 use crate::control::{Control, Failure, Message, WakeFor};
+use crate::pages;
 
 /// A buffer that has so many bytes is sent: with the results of small items it fits a chunk of the arena.
 const FULL: usize = 60 << 10;
@@ -156,10 +157,11 @@ impl<'a> Outbox<'a> {
     fn store(&mut self) -> Result<u64, Undelivered> {
         let memory = |text: String| Undelivered::Failed(Failure::Memory(text));
         let header = self.control.header();
+        let slot = self.control.slot(self.rank);
         let len = self.complete;
         loop {
-            // Counted before it exists, so that somebody else who finds no room knows that some will be freed.
-            header.in_flight.fetch_add(1, Ordering::AcqRel);
+            let freed = header.freed.load(Ordering::SeqCst);
+            slot.begin_block();
             let error = match self.control.arena.alloc(len) {
                 Ok(mut block) => {
                     if len >= LARGE {
@@ -168,16 +170,18 @@ impl<'a> Outbox<'a> {
                             memory(format!("{len} bytes of results find no memory: {reason}"))
                         })?;
                     }
+                    slot.keeps(block.offset());
                     let stored = block.write(0, &self.buffer[..len]).and_then(|()| block.keep());
                     return stored.map_err(|e| Undelivered::Failed(Failure::Broken(e.to_string())));
                 }
                 Err(error) => error,
             };
-            let others = header.in_flight.fetch_sub(1, Ordering::AcqRel).wrapping_sub(1);
+            slot.cancel_block();
             if error.kind() != shm_core::ErrorKind::OutOfSpace {
                 return Err(Undelivered::Failed(Failure::Broken(format!("cannot store results: {error}"))));
             }
-            if others == 0 {
+            // What is freed from here on, or was since the number was read, changes the number.
+            if !self.control.blocks_in_flight() && header.freed.load(Ordering::SeqCst) == freed {
                 return Err(memory(format!("{len} bytes of results find no room: {error}")));
             }
             if self.control.stopped() {
@@ -186,7 +190,7 @@ impl<'a> Outbox<'a> {
             // The master frees what is on its way to it.
             self.wake_master()?;
             header.hungry.fetch_add(1, Ordering::SeqCst);
-            let _ = futex::wait(&header.in_flight, futex::Flags::empty(), others, Some(&NAP));
+            let _ = futex::wait(&header.freed, futex::Flags::empty(), freed, Some(&NAP));
             header.hungry.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -260,12 +264,24 @@ pub(crate) struct Inbox<S> {
     /// Later ones, in pieces, by their first item.
     pieces: BTreeMap<usize, Vec<S>>,
     done: usize,
+    /// Items that will have no result.
+    skipped: BTreeSet<usize>,
     bytes: Vec<u8>,
 }
 
 impl<S> Inbox<S> {
     pub(crate) fn new(total: usize) -> Inbox<S> {
-        Inbox { total, head: Vec::with_capacity(total), pieces: BTreeMap::new(), done: 0, bytes: Vec::new() }
+        Inbox::of(total, pages::vec_with_capacity(total))
+    }
+
+    /// One in which all results are.
+    pub(crate) fn complete(results: Vec<S>) -> Inbox<S> {
+        Inbox::of(results.len(), results)
+    }
+
+    fn of(total: usize, head: Vec<S>) -> Inbox<S> {
+        let done = head.len();
+        Inbox { total, head, pieces: BTreeMap::new(), done, skipped: BTreeSet::new(), bytes: Vec::new() }
     }
 
     pub(crate) fn done(&self) -> usize {
@@ -273,15 +289,21 @@ impl<S> Inbox<S> {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.done == self.total
+        self.done + self.skipped.len() == self.total
+    }
+
+    /// Waits no longer for the result of an item, which is missing.
+    pub(crate) fn skip(&mut self, item: usize) {
+        self.skipped.insert(item);
     }
 
     /// Takes in what a message tells of: frees the block and calls `reduce` for each result.
     pub(crate) fn accept<R: DeserializeOwned>(
         &mut self,
         control: &Control,
+        rank: usize,
         message: Message,
-        reduce: &mut dyn FnMut(usize, R) -> S,
+        reduce: &mut impl FnMut(usize, R) -> S,
     ) -> Result<(), Unreadable> {
         self.bytes.clear();
         if message.len > 0 {
@@ -295,12 +317,7 @@ impl<S> Inbox<S> {
         }
         let range = self.check(message).ok_or(Unreadable::Nonsense("items that nobody waits for"))?;
         if message.len > 0 {
-            let header = control.header();
-            // Sequentially consistent with the other side: either it sees the new number, or this sees that somebody is hungry.
-            header.in_flight.fetch_sub(1, Ordering::SeqCst);
-            if header.hungry.load(Ordering::SeqCst) > 0 {
-                let _ = futex::wake(&header.in_flight, futex::Flags::empty(), i32::MAX as u32);
-            }
+            control.block_freed(rank);
         }
         let next = range.start == self.head.len();
         let mut piece = if next { std::mem::take(&mut self.head) } else { Vec::with_capacity(range.len()) };
@@ -328,30 +345,56 @@ impl<S> Inbox<S> {
         let free = first >= self.head.len()
             && end <= self.total
             && first < end
+            && self.skipped.range(first..end).next().is_none()
             && self.pieces.range(..end).next_back().is_none_or(|(start, piece)| start + piece.len() <= first);
         free.then_some(first..end)
     }
 
-    /// Which of these items have not arrived.
+    /// Which of these items have not arrived and are not skipped.
     pub(crate) fn missing(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let mut missing = Vec::new();
         let mut next = range.start.max(self.head.len());
         for (start, piece) in self.pieces.range(..range.end) {
-            if *start > next {
-                missing.push(next..*start);
-            }
+            self.not_skipped(next..*start, &mut missing);
             next = next.max(start + piece.len());
         }
-        if next < range.end {
-            missing.push(next..range.end);
-        }
+        self.not_skipped(next..range.end, &mut missing);
         missing
+    }
+
+    /// Appends what is left of a range without the items that are skipped.
+    fn not_skipped(&self, range: Range<usize>, to: &mut Vec<Range<usize>>) {
+        if range.is_empty() {
+            return;
+        }
+        let mut next = range.start;
+        for skipped in self.skipped.range(range.clone()) {
+            if *skipped > next {
+                to.push(next..*skipped);
+            }
+            next = skipped + 1;
+        }
+        if next < range.end {
+            to.push(next..range.end);
+        }
     }
 
     /// All results, when all have arrived.
     pub(crate) fn into_results(self) -> Vec<S> {
         debug_assert!(self.is_complete() && self.pieces.is_empty());
         self.head
+    }
+
+    /// What has arrived, in the order of the items, and nothing for those that are skipped.
+    pub(crate) fn into_partial(self) -> Vec<Option<S>> {
+        let mut partial = Vec::with_capacity(self.total);
+        let total = self.total;
+        for (item, result) in self.into_finished() {
+            partial.resize_with(item, || None);
+            partial.push(Some(result));
+        }
+        partial.resize_with(total, || None);
+        partial
     }
 
     /// What has arrived, with the items' indices.
@@ -395,7 +438,7 @@ mod tests {
 
     fn receive(control: &Control, inbox: &mut Inbox<u64>) -> Result<(), Unreadable> {
         while let Some(message) = control.slot(0).pop() {
-            inbox.accept(control, message, &mut |_, r: u64| r)?;
+            inbox.accept(control, 0, message, &mut |_, r: u64| r)?;
         }
         Ok(())
     }
@@ -417,8 +460,57 @@ mod tests {
         receive(&control, &mut inbox).unwrap();
         assert!(inbox.is_complete());
         assert_eq!(inbox.into_results(), [0, 10, 20, 30, 40, 50]);
-        assert_eq!(control.header().in_flight.load(Ordering::Relaxed), 0);
+        assert!(!control.blocks_in_flight());
         assert_eq!(control.arena.usage().unwrap().used, 0);
+    }
+
+    #[test]
+    fn skipped_items_are_not_missed() {
+        let control = Control::new(1, 0).unwrap();
+        let mut inbox = Inbox::new(8);
+        send(&control, &[(0, 0), (1, 10)]);
+        send(&control, &[(5, 50)]);
+        receive(&control, &mut inbox).unwrap();
+        inbox.skip(3);
+        inbox.skip(7);
+        assert_eq!(inbox.missing(0..8), [2..3, 4..5, 6..7]);
+        assert!(inbox.missing(3..4).is_empty());
+        assert!(!inbox.is_complete());
+        send(&control, &[(2, 20), (3, 30)]);
+        assert!(matches!(receive(&control, &mut inbox), Err(Unreadable::Nonsense(_))));
+        for item in [2, 4, 6] {
+            send(&control, &[(item, 10 * item as u64)]);
+        }
+        receive(&control, &mut inbox).unwrap();
+        assert!(inbox.is_complete());
+        let expected = [Some(0), Some(10), Some(20), None, Some(40), Some(50), Some(60), None];
+        assert_eq!(inbox.into_partial(), expected);
+    }
+
+    #[test]
+    fn what_a_dead_worker_had_stored_and_not_sent_is_freed() {
+        let control = Control::new(2, 0).unwrap();
+        let slot = control.slot(0);
+        let used = || control.arena.usage().unwrap().used;
+        let keep = || {
+            slot.begin_block();
+            let block = control.arena.alloc(1000).unwrap();
+            slot.keeps(block.offset());
+            block.keep().unwrap()
+        };
+        let orphan = keep();
+        assert!(control.blocks_in_flight() && used() > 0);
+        control.write_off(0);
+        assert!(!control.blocks_in_flight());
+        assert_eq!(used(), 0);
+        assert!(control.arena.adopt(orphan, OwnerId::KEPT).is_err());
+        // A block whose message was pushed is the master's, whatever happens to the worker.
+        let offset = keep();
+        slot.push(Message { first: 0, count: 1, offset, len: 1000 }).unwrap();
+        assert!(slot.pop().is_some());
+        slot.begin_block();
+        control.write_off(0);
+        assert!(control.arena.adopt(offset, OwnerId::KEPT).is_ok());
     }
 
     #[test]
@@ -431,7 +523,7 @@ mod tests {
             panic!("it fitted");
         };
         assert!(text.contains("find no room"), "{text}");
-        assert_eq!(control.header().in_flight.load(Ordering::Relaxed), 0);
+        assert!(!control.blocks_in_flight());
     }
 
     #[test]

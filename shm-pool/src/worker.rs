@@ -4,6 +4,7 @@
 //! `fork.rs`, what is sent and how in `results.rs`.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -115,6 +116,8 @@ pub(crate) struct Inherited<'a> {
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
     pub(crate) kept: bool,
+    /// Items that were taken for this worker before it was forked, by another that has ended. They are of the run that goes on then.
+    pub(crate) again: &'a [Range<usize>],
 }
 
 /// Why a worker leaves the loop.
@@ -173,12 +176,15 @@ fn runs<R: Serialize>(
     outbox: &mut Outbox,
     work: &impl Fn(&Worker, usize) -> R,
 ) -> End {
-    let Inherited { control, schedule, kept, .. } = *inherited;
+    let Inherited { control, schedule, kept, mut again, .. } = *inherited;
     let slot = control.slot(worker.rank);
     let mut seen = 0;
     loop {
         let Some(run) = next_run(control, seen) else { return End::Done };
-        let outcome = batches(control, schedule, run, worker, outbox, work);
+        let claimed = std::iter::from_fn(|| control.claim(run, worker.rank));
+        let ranges = again.iter().cloned().chain(claimed.map(|batch| schedule.range(batch)));
+        let outcome = batches(control, ranges, worker, outbox, work);
+        again = &[];
         slot.set_state(State::Idle);
         match outcome {
             Ok(()) if kept => seen = run,
@@ -213,20 +219,19 @@ fn next_run(control: &Control, seen: u32) -> Option<u32> {
     }
 }
 
-/// Works on batches until none is free.
+/// Works on batches until there are no more.
 fn batches<R: Serialize>(
     control: &Control,
-    schedule: &Schedule,
-    run: u32,
+    ranges: impl Iterator<Item = Range<usize>>,
     worker: &Worker,
     outbox: &mut Outbox,
     work: &impl Fn(&Worker, usize) -> R,
 ) -> Result<(), Undelivered> {
     let slot = control.slot(worker.rank);
     let forks = shm_core::fork_count();
-    while let Some(batch) = control.claim(run, worker.rank) {
+    for range in ranges {
         slot.set_state(State::Working);
-        for item in schedule.range(batch) {
+        for item in range {
             slot.item.store(item as u64, Ordering::Relaxed);
             let result = work(worker, item);
             if shm_core::fork_count() != forks {

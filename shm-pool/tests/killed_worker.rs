@@ -6,29 +6,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{alone, no_children, pool};
+use common::{CALLS, alone, die_at, kill, kill_self, no_children, pool, random};
 use shm_core::{Anonymous, SharedArray};
 use shm_pool::{ErrorKind, Exit};
-
-fn kill(pid: u32, signal: i32) {
-    // SAFETY: no memory is involved; the pids are those of our workers, and our own.
-    unsafe { libc::kill(pid as i32, signal) };
-}
-
-fn kill_self(signal: i32) -> ! {
-    kill(std::process::id(), signal);
-    loop {
-        std::thread::park();
-    }
-}
-
-/// Numbers that look random and are the same each time.
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
 
 #[test]
 fn every_way_to_leave() {
@@ -124,51 +104,13 @@ fn killed_at_random_points() {
     });
 }
 
-/// The call that opens files: on x86-64 the old one.
-#[cfg(target_arch = "x86_64")]
-const OPEN: libc::c_long = libc::SYS_open;
-#[cfg(not(target_arch = "x86_64"))]
-const OPEN: libc::c_long = libc::SYS_openat;
-
-/// Has the kernel kill this process at its next system call of this number.
-fn die_at(call: libc::c_long) {
-    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: the program is valid for the duration of the calls, which copy it.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
-    };
-    assert!(done, "seccomp: {}", std::io::Error::last_os_error());
-}
-
 #[test]
 fn killed_at_every_system_call_that_a_worker_makes() {
     let _watch = common::watchdog();
     alone("killed_at_every_system_call_that_a_worker_makes", || {
         let before = common::descriptors();
-        let calls = [
-            OPEN,
-            libc::SYS_getpid,
-            libc::SYS_fcntl,
-            libc::SYS_fallocate,
-            libc::SYS_close,
-            libc::SYS_madvise,
-            libc::SYS_mmap,
-            libc::SYS_munmap,
-            libc::SYS_brk,
-            libc::SYS_write,
-            libc::SYS_futex,
-            libc::SYS_exit_group,
-        ];
         let mut hits = [0; 12];
-        for (hit, call) in hits.iter_mut().zip(calls) {
+        for (hit, call) in hits.iter_mut().zip(CALLS) {
             // From the first item on, when nothing was ever sent, or from a later one on.
             for from in [0, 1, 57, 399] {
                 for workers in [1, 2] {

@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(unsafe_code, reason = "waitpid")]
+#![allow(unsafe_code, reason = "waitpid, kill, seccomp")]
 
 use std::time::Duration;
 
@@ -37,4 +37,66 @@ pub(crate) fn no_children() {
 /// How many descriptors this process has open.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Sends a signal to a process of this test.
+pub(crate) fn kill(pid: u32, signal: i32) {
+    // SAFETY: no memory is involved; the pids are those of our workers, and our own.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Ends this process by a signal.
+pub(crate) fn kill_self(signal: i32) -> ! {
+    kill(std::process::id(), signal);
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Numbers that look random and are the same each time.
+pub(crate) fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// The call that opens files: on x86-64 the old one.
+#[cfg(target_arch = "x86_64")]
+const OPEN: libc::c_long = libc::SYS_open;
+#[cfg(not(target_arch = "x86_64"))]
+const OPEN: libc::c_long = libc::SYS_openat;
+
+/// The system calls that a worker makes between its first item and its end.
+pub(crate) const CALLS: [libc::c_long; 12] = [
+    OPEN,
+    libc::SYS_getpid,
+    libc::SYS_fcntl,
+    libc::SYS_fallocate,
+    libc::SYS_close,
+    libc::SYS_madvise,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_brk,
+    libc::SYS_write,
+    libc::SYS_futex,
+    libc::SYS_exit_group,
+];
+
+/// Has the kernel kill this process at its next system call of this number.
+pub(crate) fn die_at(call: libc::c_long) {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let filter = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program is valid for the duration of the calls, which copy it.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    };
+    assert!(done, "seccomp: {}", std::io::Error::last_os_error());
 }

@@ -1,0 +1,143 @@
+//! What can go wrong with a worker, and the error that it becomes: who, how, at which item, and what is left unfinished.
+//!
+//! It only looks: what follows from a failure is decided in `recovery.rs`, and what the master does meanwhile is in `master.rs`.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use crate::control::{Failure, State};
+use crate::error::{Error, ErrorKind, Exit};
+use crate::master::Team;
+use crate::results::{Inbox, Unreadable};
+
+/// What went wrong in a run, and with which worker.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It ended, and not in order.
+    Died(usize),
+    /// It gave up and said why.
+    Gave(usize),
+    /// What it sent cannot be used.
+    Unreadable(usize, Unreadable),
+    /// It has died before, and the system refuses another process in its place.
+    NotReplaced(usize, std::io::Error),
+}
+
+/// What limits the number of processes here, for messages.
+pub(crate) fn limits() -> String {
+    let limit = |resource| match rustix::process::getrlimit(resource).current {
+        Some(limit) => limit.to_string(),
+        None => "none".to_owned(),
+    };
+    format!(
+        "the limit of processes (ulimit -u) is {}, that of open files (ulimit -n), one for each worker, is {}",
+        limit(rustix::process::Resource::Nproc),
+        limit(rustix::process::Resource::Nofile),
+    )
+}
+
+impl Team {
+    /// Makes an error of what went wrong, when the worker is gone.
+    pub(crate) fn explain<S>(&self, trouble: &Trouble, tries: usize, inbox: &Inbox<S>) -> Error {
+        let (Trouble::Died(rank)
+        | Trouble::Gave(rank)
+        | Trouble::Unreadable(rank, _)
+        | Trouble::NotReplaced(rank, _)) = *trouble;
+        let pid = self.children[rank].pid();
+        let slot = self.control.slot(rank);
+        let who = format!("worker {rank} (pid {pid})");
+        let item = self.item_of(rank, inbox);
+        let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
+        let error = match trouble {
+            Trouble::Died(_) => {
+                let exit = self.children[rank].exit().unwrap_or(Exit::Unknown);
+                let working = item.filter(|_| slot.state() == Some(State::Working));
+                let place = match (working, slot.state()) {
+                    (Some(item), _) => format!(" while it worked on item {item}{tried}"),
+                    (None, Some(State::Finished)) => " after its last item".to_owned(),
+                    (None, _) => " between two items".to_owned(),
+                };
+                let error =
+                    new(ErrorKind::Died, format!("{who} {exit}{place}")).ended_by(exit).at_item(working);
+                match exit {
+                    Exit::Signal(libc::SIGKILL) => {
+                        error.remedy("if nobody killed it, the kernel ran out of memory: see its log")
+                    }
+                    Exit::Signal(libc::SIGBUS) => error
+                        .remedy("a bus error in shared memory means that its pages could not be allocated"),
+                    _ => error,
+                }
+            }
+            Trouble::Gave(_) => match slot.failure() {
+                Some(Failure::Panic(panic)) => {
+                    let at = if panic.location.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" ({})", panic.location)
+                    };
+                    let item_text = item.map_or(String::new(), |item| format!(" at item {item}{tried}"));
+                    let reason = format!("{who} panicked{item_text}: {}{at}", panic.message);
+                    new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
+                }
+                Some(Failure::Encode(text)) => {
+                    let item_text = item.map_or("an item".to_owned(), |item| format!("item {item}{tried}"));
+                    let reason = format!("the result of {item_text} cannot be serialised: {text}");
+                    new(ErrorKind::Encode, reason).at_item(item)
+                }
+                Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
+                    .at_item(item)
+                    .remedy("return less from each item, or put it into a shared array"),
+                Some(Failure::Broken(text)) => new(ErrorKind::Segment, format!("{who}: {text}"))
+                    .at_item(item)
+                    .remedy("see whether the function closes descriptors that it has not opened"),
+                None => new(ErrorKind::Corrupted, format!("{who} gave up and its reason was overwritten")),
+            },
+            Trouble::Unreadable(_, Unreadable::Decode(item, error)) => {
+                let reason = format!("the result of item {item} cannot be read back: {error}");
+                new(ErrorKind::Decode, reason)
+                    .at_item(Some(*item))
+                    .remedy("its type does not read what it writes; look at its serde attributes")
+                    .caused_by(error.clone())
+            }
+            Trouble::Unreadable(_, Unreadable::Block(error)) => {
+                new(ErrorKind::Corrupted, format!("{who}: {error}"))
+            }
+            Trouble::Unreadable(_, Unreadable::Nonsense(what)) => new(
+                ErrorKind::Corrupted,
+                format!("{who} told of {what}: something overwrites memory that is not its own"),
+            ),
+            Trouble::NotReplaced(_, error) => new(
+                ErrorKind::Fork,
+                format!("the system refused a process to replace {who}: {error}; {}", limits()),
+            )
+            .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)"),
+        };
+        error.with_unfinished(self.unfinished(rank, inbox))
+    }
+
+    /// The item that a worker is at, or was at when it ended; nothing if it is at none, or has sent that one's result.
+    pub(crate) fn item_of<S>(&self, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
+        let slot = self.control.slot(rank);
+        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
+        let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
+        (at_work && self.unfinished(rank, inbox).iter().any(|range| range.contains(&item))).then_some(item)
+    }
+
+    /// The items that a worker had taken and whose results have not arrived.
+    pub(crate) fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
+        let mut unfinished: Vec<Range<usize>> = Vec::new();
+        for batch in 0..self.schedule.batches() {
+            if self.control.taker(self.run, batch) != Some(rank) {
+                continue;
+            }
+            for range in inbox.missing(self.schedule.range(batch)) {
+                match unfinished.last_mut() {
+                    Some(last) if last.end == range.start => last.end = range.end,
+                    _ => unfinished.push(range),
+                }
+            }
+        }
+        unfinished
+    }
+}
