@@ -3,10 +3,11 @@
 //! The pairs of names and what is to be reached stand in `reach.json`. Every contended run checks the count that its lock guards.
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use shm_bench::glibc;
 use shm_bench::processes::{Contention, contend, shared_page, take_turns};
-use shm_sync::{Event, Mutex, Primitive, RwLock, Semaphore};
+use shm_sync::{Barrier, ByteChannel, Channel, Condvar, Event, Mutex, Primitive, RwLock, Semaphore};
+use std::time::Instant;
 
 /// How many operations a contended run has at least, so that starting it does not count.
 const LEAST: u64 = 20_000;
@@ -129,6 +130,69 @@ fn rwlock(c: &mut Criterion) {
     group.finish();
 }
 
+fn barrier(c: &mut Criterion) {
+    let (ours, theirs) = (Barrier::anonymous(1).expect("a page"), glibc::Barrier::new(1));
+    let party = ours.join().expect("a free seat");
+    let mut group = c.benchmark_group("barrier_of_one");
+    group.bench_function("ours", |b| b.iter(|| party.wait().expect("nobody dies here")));
+    group.bench_function("glibc", |b| b.iter(|| theirs.wait()));
+    group.finish();
+}
+
+fn condvar(c: &mut Criterion) {
+    let (ours, theirs) = (Condvar::anonymous(()).expect("a page"), glibc::Condvar::default());
+    let mut group = c.benchmark_group("condvar_notify_nobody");
+    group.bench_function("ours", |b| b.iter(|| ours.notify_one().expect("not damaged")));
+    group.bench_function("glibc", |b| b.iter(|| theirs.signal()));
+    group.finish();
+}
+
+/// Messages of 64 bytes from one process to another, beside crossbeam's bounded channel from one thread to another.
+fn channel(c: &mut Criterion) {
+    const CAPACITY: usize = 1024;
+    const MESSAGE: usize = 64;
+    let message = |number: u64| -> [u64; MESSAGE / 8] { [number; MESSAGE / 8] };
+    let mut group = c.benchmark_group("channel_64_bytes");
+    group.sample_size(20).throughput(Throughput::Elements(1));
+
+    let ours = Channel::<[u64; MESSAGE / 8]>::anonymous(CAPACITY).expect("some pages");
+    group.bench_function("ours", |b| {
+        b.iter_custom(|messages| {
+            let send = |number| ours.send(message(number)).expect("not closed");
+            let receive = |number| assert_eq!(ours.recv().expect("not closed"), message(number));
+            take_turns(messages, receive, send)
+        });
+    });
+    let bytes = ByteChannel::anonymous(CAPACITY * (MESSAGE + 8)).expect("some pages");
+    group.bench_function("bytes", |b| {
+        b.iter_custom(|messages| {
+            let send = |number: u64| bytes.send(&[number as u8; MESSAGE]).expect("not closed");
+            let receive = |number: u64| {
+                let right = bytes.recv_with(|found| found == [number as u8; MESSAGE]);
+                assert!(right.expect("not closed"));
+            };
+            take_turns(messages, receive, send)
+        });
+    });
+    group.bench_function("crossbeam", |b| {
+        b.iter_custom(|messages| {
+            let (sender, receiver) = crossbeam_channel::bounded(CAPACITY);
+            std::thread::scope(|scope| {
+                let receiving = scope.spawn(move || {
+                    let start = Instant::now();
+                    for number in 0..messages {
+                        assert_eq!(receiver.recv().expect("not closed"), message(number));
+                    }
+                    start.elapsed()
+                });
+                (0..messages).for_each(|number| sender.send(message(number)).expect("not closed"));
+                receiving.join().expect("no panic")
+            })
+        });
+    });
+    group.finish();
+}
+
 /// Hand-overs between two processes, each on a core of its own. An iteration is a round trip: two of them.
 fn hand_over(c: &mut Criterion) {
     let mut group = c.benchmark_group("hand_over");
@@ -187,8 +251,43 @@ fn hand_over(c: &mut Criterion) {
         set(&pong);
     };
     bench("event", &mut { here }, &mut { there });
+
+    let [ping, pong] = [(); 2].map(|()| {
+        let mutex = Mutex::anonymous(0u64).expect("a page");
+        (mutex, Condvar::anonymous(()).expect("a page"))
+    });
+    let set = |to: &(Mutex<u64>, Condvar), number: u64| {
+        *to.0.lock().expect("nobody dies here") = number;
+        to.1.notify_one().expect("not damaged");
+    };
+    let wait_for = |from: &(Mutex<u64>, Condvar), number: u64| {
+        let guard = from.0.lock().expect("nobody dies here");
+        drop(from.1.wait_while(guard, |seen| *seen != number).expect("nobody dies here"));
+    };
+    let here = |round| {
+        set(&ping, round + 1);
+        wait_for(&pong, round + 1);
+    };
+    let there = |round| {
+        wait_for(&ping, round + 1);
+        set(&pong, round + 1);
+    };
+    bench("condvar", &mut { here }, &mut { there });
+
+    let (ping, pong) = (Channel::anonymous(8).expect("a page"), Channel::anonymous(8).expect("a page"));
+    let send = |to: &Channel<u64>, number: u64| to.send(number).expect("not closed");
+    let receive = |from: &Channel<u64>, number: u64| assert_eq!(from.recv().expect("not closed"), number);
+    let here = |round| {
+        send(&ping, round);
+        receive(&pong, round);
+    };
+    let there = |round| {
+        receive(&ping, round);
+        send(&pong, round);
+    };
+    bench("channel", &mut { here }, &mut { there });
     group.finish();
 }
 
-criterion_group!(benches, mutex, semaphore, rwlock, hand_over);
+criterion_group!(benches, mutex, semaphore, rwlock, barrier, condvar, hand_over, channel);
 criterion_main!(benches);

@@ -187,7 +187,7 @@ fn scribble(bytes: *mut u8, len: usize, seed: u64, use_it: impl Fn() + Sync) {
         };
         // SAFETY: within the page, aligned to 4, never unmapped.
         unsafe { AtomicU32::from_ptr(bytes.add(at).cast()) }.store(value, SeqCst);
-        if next(&mut random) % 4 == 0 {
+        if next(&mut random).is_multiple_of(4) {
             std::thread::sleep(Duration::from_micros(20));
         }
     }
