@@ -2,6 +2,8 @@
 //!
 //! The pairs of names and what is to be reached stand in `reach.json`. Every contended run checks the count that its lock guards.
 
+#![allow(unsafe_code, reason = "a plain number in shared pages, for locks that guard no value of their own")]
+
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use shm_bench::glibc;
@@ -15,7 +17,6 @@ const LEAST: u64 = 20_000;
 /// A sum in shared pages that whoever holds a lock may add to.
 struct Sum(*mut u64);
 
-#[allow(unsafe_code, reason = "a plain number in shared pages, for locks that guard no value of their own")]
 impl Sum {
     fn new() -> Self {
         Self(shared_page().cast())

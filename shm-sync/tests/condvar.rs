@@ -190,7 +190,7 @@ fn producers_and_consumers_lose_nothing() {
             let mut guard = taken.wait_while(mutex.lock().unwrap(), |[stock, ..]| *stock == 4).unwrap();
             guard[0] += 1;
             guard[1] += 1;
-            if (round + way) % 2 == 0 {
+            if (round + way).is_multiple_of(2) {
                 filled.notify_one().unwrap();
                 drop(guard);
             } else {

@@ -2,6 +2,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom_semaphore --release`.
 #![cfg(loom)]
+#![allow(unsafe_code, reason = "loom's cell is what checks that sharing it is right")]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -45,7 +46,6 @@ fn one_permit_is_a_lock() {
 /// A cell for the threads that take turns with the permit; loom reports it if they do not.
 struct SendCell(Arc<loom::cell::Cell<u32>>);
 
-#[allow(unsafe_code, reason = "loom's cell is what checks that sharing it is right")]
 // SAFETY: whoever reaches the cell has the only permit; loom panics if two threads reach it unordered.
 unsafe impl Send for SendCell {}
 

@@ -183,7 +183,7 @@ mod tests {
             let layout = ArrayLayout::c_order(element, &[2, 3]).unwrap();
             let good = encode(&layout);
             for position in 0..good.len() {
-                for bit in 0..8 {
+                for bit in if cfg!(miri) { 3..4 } else { 0..8 } {
                     let mut bad = good.clone();
                     bad[position] ^= 1 << bit;
                     if let Ok(other) = decode(&bad, u64::MAX) {

@@ -491,7 +491,7 @@ mod tests {
     fn every_other_code_is_refused() {
         let known: Vec<_> = table().iter().map(|row| (row.1.0, row.1.1)).chain([(RECORD, 8)]).collect();
         // Miri is slow: there only the widths that occur somewhere.
-        let widths: Vec<u8> = if cfg!(miri) { vec![0, 8, 16, 32, 64, 128] } else { (0..=u8::MAX).collect() };
+        let widths: Vec<u8> = if cfg!(miri) { vec![16, 64] } else { (0..=u8::MAX).collect() };
         for code in 0..=u8::MAX {
             for &bits in &widths {
                 let numbers = TypeCode { code, bits, count: 0, unit: 0 };

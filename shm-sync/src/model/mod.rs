@@ -4,6 +4,7 @@
 
 pub mod barrier;
 pub mod channel;
+pub mod condvar;
 pub mod event;
 pub mod gate;
 pub mod latch;

@@ -105,7 +105,7 @@ impl ProcessMutex {
     /// # use shm_sync::{Primitive, ProcessMutex};
     /// let lock = ProcessMutex::anonymous(())?;
     /// let guard = lock.lock()?;
-    /// std::thread::spawn(move || drop(guard)).join(); // the guard may leave its thread
+    /// std::thread::scope(|scope| scope.spawn(move || drop(guard)).join()).unwrap(); // the guard may leave its thread
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     ///

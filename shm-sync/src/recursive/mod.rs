@@ -99,9 +99,9 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// Takes the lock, waiting for it as long as it takes; at once if this thread has it. Signals do not end the wait.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`] *with the lock* if its last holder died. Without it: [`ErrorKind::TooDeep`] if this thread has taken it four
-    /// thousand million times, [`ErrorKind::Poisoned`], [`ErrorKind::TooManyLocks`] (a thread holds 2 000 locks at most, each
-    /// counted once), [`ErrorKind::Unsupported`], [`ErrorKind::Corrupt`].
+    /// [`LockError::OwnerDied`] *with the lock* if its last holder died. Without it: [`ErrorKind::TooDeep`](crate::ErrorKind::TooDeep) if this thread has taken it four
+    /// thousand million times, [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), [`ErrorKind::TooManyLocks`](crate::ErrorKind::TooManyLocks) (a thread holds 2 000 locks at most, each
+    /// counted once), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     ///
     /// # Examples
     /// ```
@@ -126,7 +126,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// Takes the lock if that is possible at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if another thread holds it; otherwise as [`lock`](Self::lock).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if another thread holds it; otherwise as [`lock`](Self::lock).
     ///
     /// # Examples
     /// ```
@@ -147,7 +147,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// Takes the lock, waiting for it for `timeout` at most. A timeout of zero still takes a free lock.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] if it was not free in that time; otherwise as [`lock`](Self::lock).
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) if it was not free in that time; otherwise as [`lock`](Self::lock).
     ///
     /// # Examples
     /// ```
@@ -165,7 +165,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// Takes the lock, waiting for it until `deadline` at most. A deadline that has passed still takes a free lock.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] if it was not free before; otherwise as [`lock`](Self::lock).
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut) if it was not free before; otherwise as [`lock`](Self::lock).
     ///
     /// # Examples
     /// ```
@@ -185,7 +185,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// For bindings to languages that handle signals between their own steps. A signal that arrives before the wait begins is not noticed.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] after a signal; otherwise as [`lock_until`](Self::lock_until).
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal; otherwise as [`lock_until`](Self::lock_until).
     ///
     /// # Examples
     /// ```
@@ -202,13 +202,13 @@ impl<T: Pod + Send> RecursiveMutex<T> {
         self.lock_with(|| wait)
     }
 
-    /// Takes the lock in whatever state the value is, to mend it: the way back from [`ErrorKind::Poisoned`].
+    /// Takes the lock in whatever state the value is, to mend it: the way back from [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned).
     ///
     /// Waits as [`lock`](Self::lock) does. The value counts as given up until [`RecoveryGuard::recover`] says otherwise.
     ///
     /// # Errors
-    /// [`ErrorKind::Deadlock`] if this thread has the lock; otherwise as [`lock`](Self::lock), without [`LockError::OwnerDied`] and
-    /// [`ErrorKind::Poisoned`].
+    /// [`ErrorKind::Deadlock`](crate::ErrorKind::Deadlock) if this thread has the lock; otherwise as [`lock`](Self::lock), without [`LockError::OwnerDied`] and
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned).
     ///
     /// # Examples
     /// ```

@@ -42,7 +42,7 @@ fn word() -> impl Strategy<Value = u64> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { 200 },
+        cases: if cfg!(miri) { 1 } else { 200 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

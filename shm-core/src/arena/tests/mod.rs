@@ -328,6 +328,7 @@ fn blocks_change_hands_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a thousand blocks, and no pointer that others do not try")]
 fn an_empty_slab_serves_another_class_of_its_group_when_nothing_else_is_left() {
     let memory = Memory::with_chunks(1);
     let process = Process::new(&memory);
