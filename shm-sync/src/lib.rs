@@ -2,18 +2,18 @@
 //!
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
-//! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
-//!   with a message in its hands tears none and blocks nobody.
+//! - [`RecursiveMutex`]: a mutex that its holder can lock again.
+//! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
+//! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
 //! - [`Semaphore`], [`BoundedSemaphore`]: permits that threads of any process take and give back.
 //! - [`Event`]: a flag to wait for, set and cleared by hand.
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
-//! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
-//! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
-//! - [`RecursiveMutex`]: a mutex that its holder can lock again.
 //! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
 //! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
 //! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
+//! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
+//!   with a message in its hands tears none and blocks nobody.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive may be at any 64-byte-aligned place of a
 //! shared mapping, so locks live beside the data that they guard; zero bytes are one already, where its documentation says so.

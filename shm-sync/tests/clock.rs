@@ -7,7 +7,10 @@
 mod common;
 
 use common::{fork, watchdog};
-use shm_sync::{ErrorKind, Mutex, Primitive};
+use shm_sync::{
+    Barrier, ByteChannel, Channel, Condvar, Error, ErrorKind, Event, Latch, Mutex, Primitive, ProcessMutex,
+    RwLock, Semaphore, Sequencer, WaitOutcome,
+};
 use shm_testkit::Status;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
@@ -64,16 +67,35 @@ fn the_filter_kills_who_sleeps_by_the_wall_clock() {
     assert_eq!(status, Status::Killed(libc::SIGSYS));
 }
 
+fn timed_out<T, E: Into<Error>>(outcome: Result<T, E>) {
+    assert_eq!(outcome.map(drop).map_err(|error| error.into().kind()), Err(ErrorKind::TimedOut));
+}
+
 #[test]
 fn no_wait_sleeps_by_the_wall_clock() {
     let _watchdog = watchdog();
-    let mutex = Mutex::anonymous(0u32).unwrap();
-    let _held = mutex.lock().unwrap();
+    let (mutex, process_mutex) = (Mutex::anonymous(0u32).unwrap(), ProcessMutex::anonymous(()).unwrap());
+    let lock = RwLock::<u32>::anonymous(0).unwrap();
+    let _held = (mutex.lock().unwrap(), process_mutex.lock().unwrap(), lock.write().unwrap());
     let status = guarded(|| {
-        let timed_out = |kind: Option<ErrorKind>| assert_eq!(kind, Some(ErrorKind::TimedOut));
-        timed_out(mutex.lock_timeout(SHORT).err().map(|error| error.kind()));
-        timed_out(mutex.lock_until(Instant::now() + SHORT).err().map(|error| error.kind()));
-        timed_out(mutex.lock_interruptible(Some(Instant::now() + SHORT)).err().map(|error| error.kind()));
+        timed_out(mutex.lock_timeout(SHORT));
+        timed_out(mutex.lock_until(Instant::now() + SHORT));
+        timed_out(mutex.lock_interruptible(Some(Instant::now() + SHORT)));
+        timed_out(lock.read_timeout(SHORT));
+        timed_out(lock.write_timeout(SHORT));
+        timed_out(process_mutex.lock_timeout(SHORT));
+        timed_out(process_mutex.lock_interruptible(Some(Instant::now() + SHORT)));
+        timed_out(Semaphore::anonymous(0).unwrap().acquire_timeout(SHORT));
+        timed_out(Event::anonymous(false).unwrap().wait_timeout(SHORT));
+        timed_out(Latch::anonymous(1).unwrap().wait_timeout(SHORT));
+        timed_out(Barrier::anonymous(2).unwrap().wait_timeout(SHORT));
+        timed_out(Sequencer::anonymous(0).unwrap().turn_timeout(1, SHORT));
+        timed_out(Channel::<u64>::anonymous(1).unwrap().recv_timeout(SHORT));
+        timed_out(ByteChannel::anonymous(64).unwrap().recv_timeout(SHORT));
+        let mutex = Mutex::anonymous(0u32).unwrap();
+        let (_guard, outcome) =
+            Condvar::anonymous(()).unwrap().wait_timeout(mutex.lock().unwrap(), SHORT).unwrap();
+        assert_eq!(outcome, WaitOutcome::TimedOut);
     });
     assert_eq!(status, Status::Exited(0));
 }
