@@ -154,7 +154,10 @@ impl Me {
     /// The calling thread, if it is the one that was registered with this generation.
     #[inline(always)]
     pub(crate) fn of(generation: u64) -> Option<Self> {
-        Self::registered().filter(|me| me.generation == generation)
+        match ME.get() {
+            Some(me) if me.generation == generation && me.is_registered() => Some(me),
+            _ => None,
+        }
     }
 
     /// What tells this registration from every other one in this process and its ancestors; less than 2^52 (more would
@@ -198,6 +201,7 @@ impl Me {
     }
 
     /// Ends a lock call that did not get the lock.
+    #[inline(always)]
     pub(crate) fn abandon(self) {
         self.set_pending(ptr::null_mut());
     }
@@ -229,16 +233,26 @@ impl Me {
     /// Takes the lock out of the list, calls `release`, which gives up its word, and ends the call.
     #[inline(always)]
     pub(crate) fn let_go(self, link: &Link, release: impl FnOnce()) {
-        let record = self.record();
-        self.set_pending(link.as_ptr());
-        if record.top.next.0.load(Relaxed) == link.as_ptr() && record.len.load(Relaxed) == 0 {
-            record.top.next.0.store(record.bottom.next.as_ptr(), Relaxed);
-        } else {
+        if !self.unlink_only(link) {
+            self.set_pending(link.as_ptr());
             self.unlink_one_of_several(link);
+            compiler_fence(Release);
         }
-        compiler_fence(Release);
         release();
         self.set_pending(ptr::null_mut());
+    }
+
+    /// The first half of `let_go` where the lock is the only one held. False, and nothing done: there are others.
+    #[inline(always)]
+    pub(crate) fn unlink_only(self, link: &Link) -> bool {
+        let record = self.record();
+        let only = record.top.next.0.load(Relaxed) == link.as_ptr() && record.len.load(Relaxed) == 0;
+        if only {
+            self.set_pending(link.as_ptr());
+            record.top.next.0.store(record.bottom.next.as_ptr(), Relaxed);
+            compiler_fence(Release);
+        }
+        only
     }
 
     /// Whether this thread holds the lock with this link, as far as private memory knows.

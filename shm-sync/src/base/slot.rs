@@ -156,7 +156,27 @@ impl Slot {
     /// Gives the slot up and wakes one who waits for it. Only for the thread that took it.
     #[inline(always)]
     pub(crate) fn give_up(&self, me: Me) {
+        // What is rare is called last, so that the usual way out needs no stack.
+        if !me.unlink_only(&self.link) {
+            return self.give_up_one_of_several(me);
+        }
+        if self.word.free() {
+            return self.wake_and_end(me);
+        }
+        me.abandon();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_up_one_of_several(&self, me: Me) {
         me.let_go(&self.link, || self.word.release());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_and_end(&self, me: Me) {
+        self.word.wake();
+        me.abandon();
     }
 
     /// Names the slot to the kernel for a wait: should `me` be killed, one of the word's sleepers wakes. Ended by `me.abandon()`. False: `me`
@@ -173,6 +193,7 @@ impl Slot {
 
     /// Gives the slot up so that the next holder hears of a death.
     #[cold]
+    #[inline(never)]
     pub(crate) fn give_up_as_dead(&self, me: Me) {
         me.let_go(&self.link, || self.word.release_as_dead());
     }

@@ -203,9 +203,20 @@ impl Word {
     /// Gives the lock up and wakes one sleeper. Only for the holder.
     #[inline(always)]
     pub(crate) fn release(&self) {
-        if self.0.swap(0, Release) & WAITERS != 0 {
-            futex::wake_one(&self.0);
+        if self.free() {
+            self.wake();
         }
+    }
+
+    /// Gives the lock up and says whether to `wake`. Only for the holder.
+    #[inline(always)]
+    pub(crate) fn free(&self) -> bool {
+        self.0.swap(0, Release) & WAITERS != 0
+    }
+
+    /// Wakes one sleeper.
+    pub(crate) fn wake(&self) {
+        futex::wake_one(&self.0);
     }
 
     /// Gives the lock up the way the kernel does for a dead holder. Only for the holder.
