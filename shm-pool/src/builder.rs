@@ -3,8 +3,10 @@
 use std::sync::{Arc, Once, OnceLock};
 
 use crate::cpus;
+use crate::error::Error;
 use crate::fork::thread_count;
 use crate::recovery::Policy;
+use crate::schedule::Schedule;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -38,6 +40,7 @@ pub struct MapReduce<P = fn(usize, usize)> {
     default_workers: OnceLock<usize>,
     serial_below: usize,
     retries: usize,
+    schedule: Option<Schedule>,
     warning: Warning,
     pub(crate) progress: Option<Arc<P>>,
 }
@@ -70,6 +73,7 @@ impl MapReduce {
             default_workers: OnceLock::new(),
             serial_below: 0,
             retries: 0,
+            schedule: None,
             warning: Warning::Once,
             progress: None,
         }
@@ -156,6 +160,31 @@ impl<P> MapReduce<P> {
         Policy { retries: self.retries, skip: false }
     }
 
+    /// Sets how items are shared out to the workers (default: [`Schedule::Guided`] with a chunk of 1).
+    ///
+    /// For chunks of an array, an item of the schedule is a chunk of the array. A schedule with chunks of 0 items is refused by the map, with
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument).
+    ///
+    /// ```
+    /// use shm_pool::{MapReduce, Schedule};
+    /// let pool = MapReduce::new().workers(3).threads_ok().schedule(Schedule::Static);
+    /// let ranks = pool.map(0..7, |worker, _| worker.rank())?;
+    /// assert_eq!(ranks, [0, 0, 0, 1, 1, 2, 2]); // shares that are known in advance
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> MapReduce<P> {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// The schedule of the maps, which is known to be possible.
+    pub(crate) fn checked_schedule(&self, operation: &str) -> Result<Schedule, Error> {
+        let schedule = self.schedule.unwrap_or_default();
+        schedule.check(operation)?;
+        Ok(schedule)
+    }
+
     /// Calls `progress` in the master's thread as results arrive, with the number of those that have and of all.
     ///
     /// Results of quick items arrive many at a time, those of slow items about every 5 ms.
@@ -176,6 +205,7 @@ impl<P> MapReduce<P> {
             default_workers: self.default_workers,
             serial_below: self.serial_below,
             retries: self.retries,
+            schedule: self.schedule,
             warning: self.warning,
             progress: Some(Arc::new(progress)),
         }
@@ -273,6 +303,7 @@ impl<P> Clone for MapReduce<P> {
             default_workers: self.default_workers.clone(),
             serial_below: self.serial_below,
             retries: self.retries,
+            schedule: self.schedule,
             warning: self.warning.clone(),
             progress: self.progress.clone(),
         }

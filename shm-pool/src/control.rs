@@ -14,6 +14,7 @@ use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
 use shm_sync::{LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
+use crate::schedule::Cut;
 
 /// What is common to all workers.
 #[repr(C, align(128))]
@@ -232,10 +233,18 @@ impl Control {
         self.header().stop.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes the next free batch of `run` for worker `rank`: one compare-exchange, which records who has it.
-    pub(crate) fn claim(&self, run: u32, rank: usize) -> Option<usize> {
+    /// The batches of `run` that worker `rank` takes, one after the other: those that are given to it in advance, or any that nobody has taken yet.
+    pub(crate) fn claims(&self, cut: &Cut, run: u32, rank: usize) -> impl Iterator<Item = usize> {
+        let mut given = cut.given_to(rank);
+        std::iter::from_fn(move || match &mut given {
+            Some(given) => given.find(|batch| self.take(run, rank, *batch)),
+            None => self.claim(run, rank),
+        })
+    }
+
+    /// Takes the next free batch of `run` for worker `rank`.
+    fn claim(&self, run: u32, rank: usize) -> Option<usize> {
         let cursor = &self.header().cursor;
-        let mine = u64::from(run) << 32 | (rank as u64 + 1);
         loop {
             // Acquire: whoever sees the cursor of a run sees what the master wrote before it.
             let at = cursor.load(Ordering::Acquire);
@@ -243,12 +252,7 @@ impl Control {
             if (at >> 32) as u32 != run || batch >= self.batches {
                 return None;
             }
-            let word = self.owner(batch);
-            let found = word.load(Ordering::Relaxed);
-            // A word of an earlier run is free. One of a later run cannot be taken by a worker that comes late.
-            let free = found == 0 || (run.wrapping_sub((found >> 32) as u32) as i32) > 0;
-            let taken =
-                free && word.compare_exchange(found, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            let taken = self.take(run, rank, batch);
             // The cursor is a hint: whoever comes by moves it on, so that a death in between stops nobody.
             let _ = cursor.compare_exchange(at, at + 1, Ordering::Release, Ordering::Relaxed);
             if taken {
@@ -257,9 +261,22 @@ impl Control {
         }
     }
 
-    /// Whether there are batches in `run` that nobody has taken.
-    pub(crate) fn has_free_batches(&self, run: u32) -> bool {
-        (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none())
+    /// Takes a batch of `run` for worker `rank`, if nobody has: one compare-exchange, which records who has it.
+    fn take(&self, run: u32, rank: usize, batch: usize) -> bool {
+        let word = self.owner(batch);
+        let mine = u64::from(run) << 32 | (rank as u64 + 1);
+        let found = word.load(Ordering::Relaxed);
+        // A word of an earlier run is free. One of a later run cannot be taken by a worker that comes late.
+        let free = found == 0 || (run.wrapping_sub((found >> 32) as u32) as i32) > 0;
+        free && word.compare_exchange(found, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether there are batches in `run` that worker `rank` could take.
+    pub(crate) fn has_batches_for(&self, cut: &Cut, run: u32, rank: usize) -> bool {
+        match cut.given_to(rank) {
+            Some(mut given) => given.any(|batch| self.taker(run, batch).is_none()),
+            None => (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none()),
+        }
     }
 
     /// The worker that has taken a batch in `run`.

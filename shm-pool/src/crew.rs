@@ -69,11 +69,12 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     ) -> Result<Self, Error> {
         let chunks = cut(array, chunk_len)?;
         let count = chunks.count();
+        let operation = format!("map {count} chunks");
+        let schedule = pool.checked_schedule(&operation)?;
         let mut team = None;
         if !pool.is_serial(count) {
             pool.warn_of_threads();
-            let operation = format!("map {count} chunks");
-            let job = Job { operation, items: count, workers: pool.worker_count(), kept, policy };
+            let job = Job { operation, items: count, workers: pool.worker_count(), schedule, kept, policy };
             team = Some(Team::fork(job, &lend(&chunks, &work))?);
         }
         let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {

@@ -3,6 +3,7 @@
 //! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), [`map_plain`](MapReduce::map_plain) for many tiny results,
 //!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
+//! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical section](Worker::critical).
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
@@ -51,6 +52,7 @@ mod worker;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
 pub use worker::Worker;
 

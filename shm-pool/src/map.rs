@@ -92,6 +92,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         G: FnMut(usize, R) -> S,
     {
         let items = Items::collect(items);
+        self.checked_schedule(&operation(items.len()))?;
         if self.is_serial(items.len()) {
             return Ok(self.in_master(items, work, reduce));
         }
@@ -131,8 +132,9 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             let item = unsafe { items.take(index) };
             work(worker, index, item)
         };
-        let workers = self.worker_count();
-        let job = Job { operation: operation(total), items: total, workers, kept: false, policy };
+        let (operation, workers) = (operation(total), self.worker_count());
+        let schedule = self.checked_schedule(&operation)?;
+        let job = Job { operation, items: total, workers, schedule, kept: false, policy };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 
@@ -177,6 +179,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     {
         let items = Items::collect(items);
         let total = items.len();
+        self.checked_schedule(&operation(total))?;
         if self.is_serial(total) {
             return Ok(self.in_master(items, work, |_index, result| result));
         }

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
 use crate::recovery::{Policy, Recovery};
 use crate::results::{Inbox, Unreadable};
-use crate::schedule::Schedule;
+use crate::schedule::{Cut, Schedule};
 use crate::skip::Partial;
 use crate::stdio::Quiet;
 use crate::trouble::{Trouble, limits};
@@ -40,7 +40,7 @@ const REST: Duration = Duration::from_millis(5);
 /// Forked workers and what they work on.
 pub(crate) struct Team {
     pub(crate) control: Control,
-    pub(crate) schedule: Schedule,
+    pub(crate) cut: Cut,
     pub(crate) children: Vec<Child>,
     event: OwnedFd,
     pub(crate) kept: bool,
@@ -61,6 +61,8 @@ pub(crate) struct Job {
     pub(crate) items: usize,
     /// How many workers at most: 1 at least.
     pub(crate) workers: usize,
+    /// How items are shared out to them.
+    pub(crate) schedule: Schedule,
     /// Whether they are kept for several runs.
     pub(crate) kept: bool,
     pub(crate) policy: Policy,
@@ -72,16 +74,16 @@ impl Team {
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
     pub(crate) fn fork<R: Serialize>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
-        let Job { operation, items, workers, kept, policy } = job;
-        let workers = workers.min(items);
+        let Job { operation, items, workers, schedule, kept, policy } = job;
+        let cut = Cut::new(schedule, items, workers, &operation)?;
+        let workers = workers.min(cut.batches());
         if workers > MAX_WORKERS {
             let reason = format!("{workers} workers were asked for, and there may be {MAX_WORKERS} at most");
             return Err(
                 Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
             );
         }
-        let schedule = Schedule::guided(items, workers);
-        let control = Control::new(workers, schedule.batches())?;
+        let control = Control::new(workers, cut.batches())?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -92,18 +94,8 @@ impl Team {
         })?;
         let children = Vec::with_capacity(workers);
         let forks = shm_core::fork_count();
-        let mut team = Team {
-            control,
-            schedule,
-            children,
-            event,
-            kept,
-            policy,
-            run: 0,
-            operation,
-            forks,
-            is_over: false,
-        };
+        let mut team =
+            Team { control, cut, children, event, kept, policy, run: 0, operation, forks, is_over: false };
         if !kept {
             team.begin_run();
         }
@@ -136,7 +128,7 @@ impl Team {
     ) -> std::io::Result<Child> {
         let inherited = Inherited {
             control: &self.control,
-            schedule: &self.schedule,
+            cut: &self.cut,
             event: self.event.as_fd(),
             kept: self.kept,
             again,
@@ -198,7 +190,7 @@ impl Team {
             }
             self.begin_run();
         }
-        let mut inbox = Inbox::new(self.schedule.items());
+        let mut inbox = Inbox::new(self.cut.items());
         let mut recovery = Recovery::new(self.policy);
         let mut accept = |inbox: &mut Inbox<S>, control: &Control, rank: usize, message: Message| {
             inbox.accept(control, rank, message, &mut reduce)?;

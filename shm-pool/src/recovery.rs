@@ -111,7 +111,7 @@ impl Team {
         }
         let again = self.unfinished(rank, inbox);
         self.control.write_off(rank);
-        if again.is_empty() && !self.kept && !self.control.has_free_batches(self.run) {
+        if again.is_empty() && !self.kept && !self.control.has_batches_for(&self.cut, self.run, rank) {
             recovery.retired.push(rank);
             return Ok(());
         }

@@ -354,7 +354,8 @@ impl<S> Inbox<S> {
     pub(crate) fn missing(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let mut missing = Vec::new();
         let mut next = range.start.max(self.head.len());
-        for (start, piece) in self.pieces.range(..range.end) {
+        let first = self.pieces.range(..=range.start).next_back().map_or(range.start, |(start, _)| *start);
+        for (start, piece) in self.pieces.range(first..range.end) {
             self.not_skipped(next..*start, &mut missing);
             next = next.max(start + piece.len());
         }

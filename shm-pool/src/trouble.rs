@@ -127,11 +127,11 @@ impl Team {
     /// The items that a worker had taken and whose results have not arrived.
     pub(crate) fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
         let mut unfinished: Vec<Range<usize>> = Vec::new();
-        for batch in 0..self.schedule.batches() {
+        for batch in 0..self.cut.batches() {
             if self.control.taker(self.run, batch) != Some(rank) {
                 continue;
             }
-            for range in inbox.missing(self.schedule.range(batch)) {
+            for range in inbox.missing(self.cut.range(batch)) {
                 match unfinished.last_mut() {
                     Some(last) if last.end == range.start => last.end = range.end,
                     _ => unfinished.push(range),

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
 use crate::results::{Outbox, Undelivered};
-use crate::schedule::Schedule;
+use crate::schedule::Cut;
 use crate::{fork, stdio};
 
 /// Looks at the next run so often before it sleeps.
@@ -62,7 +62,7 @@ impl<'a> Worker<'a> {
         self.rank
     }
 
-    /// Returns how many workers were forked; at most one for each item, and 0 when the function runs in the master.
+    /// Returns how many workers were forked; at most one for each item (and each chunk of the [schedule](crate::Schedule)), and 0 when the function runs in the master.
     ///
     /// ```
     /// use shm_pool::MapReduce;
@@ -111,7 +111,7 @@ impl std::fmt::Debug for Worker<'_> {
 /// What a worker inherits.
 pub(crate) struct Inherited<'a> {
     pub(crate) control: &'a Control,
-    pub(crate) schedule: &'a Schedule,
+    pub(crate) cut: &'a Cut,
     /// The eventfd that wakes the master.
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
@@ -176,13 +176,13 @@ fn runs<R: Serialize>(
     outbox: &mut Outbox,
     work: &impl Fn(&Worker, usize) -> R,
 ) -> End {
-    let Inherited { control, schedule, kept, mut again, .. } = *inherited;
+    let Inherited { control, cut, kept, mut again, .. } = *inherited;
     let slot = control.slot(worker.rank);
     let mut seen = 0;
     loop {
         let Some(run) = next_run(control, seen) else { return End::Done };
-        let claimed = std::iter::from_fn(|| control.claim(run, worker.rank));
-        let ranges = again.iter().cloned().chain(claimed.map(|batch| schedule.range(batch)));
+        let claimed = control.claims(cut, run, worker.rank).map(|batch| cut.range(batch));
+        let ranges = again.iter().cloned().chain(claimed);
         let outcome = batches(control, ranges, worker, outbox, work);
         again = &[];
         slot.set_state(State::Idle);
