@@ -41,6 +41,7 @@ pub struct MapReduce<P = fn(usize, usize)> {
     serial_below: usize,
     retries: usize,
     schedule: Option<Schedule>,
+    pub(crate) ordered: bool,
     warning: Warning,
     pub(crate) progress: Option<Arc<P>>,
 }
@@ -74,6 +75,7 @@ impl MapReduce {
             serial_below: 0,
             retries: 0,
             schedule: None,
+            ordered: false,
             warning: Warning::Once,
             progress: None,
         }
@@ -160,7 +162,8 @@ impl<P> MapReduce<P> {
         Policy { retries: self.retries, skip: false }
     }
 
-    /// Sets how items are shared out to the workers (default: [`Schedule::Guided`] with a chunk of 1).
+    /// Sets how items are shared out to the workers (default: [`Schedule::Guided`] with a chunk of 1; [`Schedule::Dynamic`] for an
+    /// [ordered](MapReduce::ordered) map).
     ///
     /// For chunks of an array, an item of the schedule is a chunk of the array. A schedule with chunks of 0 items is refused by the map, with
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument).
@@ -178,9 +181,38 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Says that the function has an [ordered section](crate::Worker::ordered): OpenMP's `ordered` clause.
+    ///
+    /// The default schedule is `Dynamic(1)` then, single items: whoever had a batch of a hundred would let the one behind it wait until the last of them has had
+    /// its turn. An explicit [`schedule`](MapReduce::schedule) wins. An ordered map has 4 294 967 294 items at most.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let written = SharedArray::<u64, _>::zeros(Anonymous, 101)?; // their number, then they
+    /// let pool = MapReduce::new().workers(2).threads_ok().ordered();
+    /// pool.map(0..100u64, |worker, i| {
+    ///     let square = i * i; // whenever that is ready
+    ///     worker.ordered(|| {
+    ///         let at = written.get(0) + 1;
+    ///         written.set(0, at);
+    ///         written.set(at as usize, square);
+    ///     });
+    /// })?;
+    /// assert!((0..100).all(|i| written.get(i + 1) == (i * i) as u64));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn ordered(mut self) -> MapReduce<P> {
+        self.ordered = true;
+        self
+    }
+
     /// The schedule of the maps, which is known to be possible.
     pub(crate) fn checked_schedule(&self, operation: &str) -> Result<Schedule, Error> {
-        let schedule = self.schedule.unwrap_or_default();
+        let default = if self.ordered { Schedule::Dynamic(1) } else { Schedule::default() };
+        let schedule = self.schedule.unwrap_or(default);
         schedule.check(operation)?;
         Ok(schedule)
     }
@@ -206,6 +238,7 @@ impl<P> MapReduce<P> {
             serial_below: self.serial_below,
             retries: self.retries,
             schedule: self.schedule,
+            ordered: self.ordered,
             warning: self.warning,
             progress: Some(Arc::new(progress)),
         }
@@ -304,6 +337,7 @@ impl<P> Clone for MapReduce<P> {
             serial_below: self.serial_below,
             retries: self.retries,
             schedule: self.schedule,
+            ordered: self.ordered,
             warning: self.warning.clone(),
             progress: self.progress.clone(),
         }

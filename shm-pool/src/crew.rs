@@ -49,6 +49,8 @@ pub struct Crew<'a, 'e, T: Element, D: Dimension, R> {
     team: Option<Team>,
     array: &'a mut Exclusive<'e, T, D>,
     chunk_len: usize,
+    /// Whether the function may have an ordered section.
+    ordered: bool,
     /// What the workers inherited, for a master without workers.
     work: Box<Work<'a, T, R>>,
     progress: Box<dyn Fn(usize, usize) + 'a>,
@@ -74,7 +76,8 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
         let mut team = None;
         if !pool.is_serial(count) {
             pool.warn_of_threads();
-            let job = Job { operation, items: count, workers: pool.worker_count(), schedule, kept, policy };
+            let (workers, ordered) = (pool.worker_count(), pool.ordered);
+            let job = Job { operation, items: count, workers, schedule, ordered, kept, policy };
             team = Some(Team::fork(job, &lend(&chunks, &work))?);
         }
         let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {
@@ -84,7 +87,8 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
             }
             None => Box::new(|_, _| ()),
         };
-        Ok(Crew { team, array, chunk_len, work: Box::new(work), progress, stays: PhantomData })
+        let ordered = pool.ordered;
+        Ok(Crew { team, array, chunk_len, ordered, work: Box::new(work), progress, stays: PhantomData })
     }
 
     /// Has all chunks worked on once, and returns the results in the order of the chunks.
@@ -120,11 +124,11 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
             let work = lend(&chunks, &self.work);
             return team.run(&work, |_index, result| result, |done| (self.progress)(done, count));
         }
-        let worker = Worker::master();
+        let worker = Worker::master(self.ordered);
         let each = |index| {
             // SAFETY: the chunks were cut from the borrowed array just now, there are no workers, and each chunk is used up before the next.
             let chunk = unsafe { chunks.get(index) };
-            let result = (self.work)(&worker, chunks.offset(index), chunk);
+            let result = worker.at_item(index, || (self.work)(&worker, chunks.offset(index), chunk));
             (self.progress)(index + 1, count);
             result
         };

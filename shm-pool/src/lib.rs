@@ -5,7 +5,7 @@
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
-//! - [`Worker`]: what the function in a worker knows of itself, and its [critical section](Worker::critical).
+//! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
 //!
 //! Workers are forked, so the function is a closure that captures what it likes, and what it captures is not serialised. A worker that panics or is
@@ -39,6 +39,7 @@ mod fork;
 mod items;
 mod map;
 mod master;
+mod order;
 mod pages;
 mod plain;
 mod recovery;

@@ -107,9 +107,10 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         mut reduce: impl FnMut(usize, R) -> S,
     ) -> Outcome<S> {
         let total = items.len();
-        let worker = Worker::master();
+        let worker = Worker::master(self.ordered);
         let each = |(index, item)| {
-            let reduced = reduce(index, work(&worker, item));
+            let result = worker.at_item(index, || work(&worker, item));
+            let reduced = reduce(index, result);
             self.tell_progress(index + 1, total);
             reduced
         };
@@ -134,7 +135,8 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         };
         let (operation, workers) = (operation(total), self.worker_count());
         let schedule = self.checked_schedule(&operation)?;
-        let job = Job { operation, items: total, workers, schedule, kept: false, policy };
+        let ordered = self.ordered;
+        let job = Job { operation, items: total, workers, schedule, ordered, kept: false, policy };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 

@@ -17,6 +17,7 @@ use shm_sync::LockError;
 use crate::control::{Control, Message, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
+use crate::order::MOST_ITEMS;
 use crate::recovery::{Policy, Recovery};
 use crate::results::{Inbox, Unreadable};
 use crate::schedule::{Cut, Schedule};
@@ -27,7 +28,7 @@ use crate::worker::{self, Inherited, Worker};
 
 /// How long workers may take to finish their item when the others have to stop.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long they may stay in the critical section then.
+/// How long they may stay in a critical or ordered section then.
 const CRITICAL_GRACE: Duration = Duration::from_secs(1);
 /// As many workers can own blocks of the arena at a time, beside the master.
 const MAX_WORKERS: usize = 1023;
@@ -63,6 +64,8 @@ pub(crate) struct Job {
     pub(crate) workers: usize,
     /// How items are shared out to them.
     pub(crate) schedule: Schedule,
+    /// Whether the function may have an ordered section.
+    pub(crate) ordered: bool,
     /// Whether they are kept for several runs.
     pub(crate) kept: bool,
     pub(crate) policy: Policy,
@@ -74,7 +77,7 @@ impl Team {
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
     pub(crate) fn fork<R: Serialize>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
-        let Job { operation, items, workers, schedule, kept, policy } = job;
+        let Job { operation, items, workers, schedule, ordered, kept, policy } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
         if workers > MAX_WORKERS {
@@ -83,7 +86,13 @@ impl Team {
                 Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
             );
         }
-        let control = Control::new(workers, cut.batches())?;
+        if ordered && items > MOST_ITEMS {
+            let reason = format!("{items} items were to be ordered, and there may be {MOST_ITEMS}");
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, operation, reason).remedy("map fewer items at a time")
+            );
+        }
+        let control = Control::with_order(workers, cut.batches(), if ordered { items } else { 0 })?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -165,6 +174,9 @@ impl Team {
     fn begin_run(&mut self) {
         let header = self.control.header();
         self.run = self.run.wrapping_add(1);
+        if let Some(order) = self.control.order() {
+            order.reset();
+        }
         header.cursor.store(u64::from(self.run) << 32, Ordering::Release);
         header.run.store(self.run, Ordering::SeqCst); // see `next_run` in worker.rs
         if header.sleepers.load(Ordering::SeqCst) > 0 {
@@ -345,6 +357,9 @@ impl Team {
         header.run.fetch_add(1, Ordering::SeqCst); // so that nobody begins to sleep on the old number
         wake_all(&header.run);
         wake_all(&header.freed);
+        if let Some(order) = self.control.order() {
+            order.stop();
+        }
         let deadline = Instant::now() + GRACE;
         let mut drain = |team: &Team| {
             let drained = team.drain(&mut |control, rank, message| {
@@ -362,14 +377,18 @@ impl Team {
             self.wait(if news { Duration::ZERO } else { left }, WakeFor::All, Slot::has_message);
         }
         if !self.has_ended() {
-            // Whoever is in the critical section may leave it, so that what it guards is whole.
-            let critical = self.control.critical_section();
-            let guard = critical.lock_timeout(CRITICAL_GRACE).or_else(LockError::recover);
+            // Whoever is in the critical or ordered section may leave it, so that what it guards is whole.
+            let deadline = Instant::now() + CRITICAL_GRACE;
+            let sections = self.control.sections();
+            let guards: Vec<_> = sections
+                .iter()
+                .map(|section| section.lock_until(deadline).or_else(LockError::recover))
+                .collect();
             self.children.iter().for_each(Child::kill);
             while !self.has_ended() {
                 self.wait(SLEEP, WakeFor::All, |_| false);
             }
-            drop(guard);
+            drop(guards);
             drain(self);
         }
     }

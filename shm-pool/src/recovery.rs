@@ -103,6 +103,9 @@ impl Team {
                     }
                     recovery.failures.push(self.explain(&trouble, *tries, inbox));
                     inbox.skip(item);
+                    if let Some(order) = self.control.order() {
+                        order.pass(item);
+                    }
                 }
             }
             None if recovery.is_hopeless(rank, inbox.done()) => return Err(trouble),

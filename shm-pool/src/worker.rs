@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
+use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
 use crate::schedule::Cut;
 use crate::{fork, stdio};
@@ -41,12 +42,32 @@ pub struct Worker<'a> {
     workers: usize,
     /// Nothing in the master of a pool with 0 workers.
     control: Option<&'a Control>,
+    /// Nothing without the clause `ordered`.
+    turns: Option<Turns<'a>>,
+    in_critical: Cell<bool>,
 }
 
 impl<'a> Worker<'a> {
     /// The master, where the pool has no workers.
-    pub(crate) fn master() -> Worker<'static> {
-        Worker { rank: 0, workers: 0, control: None }
+    pub(crate) fn master(ordered: bool) -> Worker<'static> {
+        let turns = ordered.then(|| Turns::new(None));
+        Worker { rank: 0, workers: 0, control: None, turns, in_critical: Cell::new(false) }
+    }
+
+    fn new(rank: usize, control: &'a Control) -> Worker<'a> {
+        let turns = control.order().map(|order| Turns::new(Some(order)));
+        let (workers, control) = (control.workers(), Some(control));
+        Worker { rank, workers, control, turns, in_critical: Cell::new(false) }
+    }
+
+    /// Calls the function with an item.
+    #[inline]
+    pub(crate) fn at_item<R>(&self, item: usize, work: impl FnOnce() -> R) -> R {
+        let Some(turns) = &self.turns else { return work() };
+        turns.begin(item);
+        let result = work();
+        turns.end();
+        result
     }
 
     /// Returns the number of this worker: from 0 to [`workers`](Worker::workers) - 1; 0 in the master, when there are no workers.
@@ -98,8 +119,79 @@ impl<'a> Worker<'a> {
             Ok(guard) => guard,
             Err(error) => panic!("cannot enter the critical section: {error}"),
         });
+        let _entered = Entered::new(&self.in_critical);
         section()
     }
+
+    /// Calls `section` when those of all earlier items are over: sections run in the order of the items, one at a time.
+    ///
+    /// The map has to say [`ordered`](crate::MapReduce::ordered). Waits as long as it takes; signals do not end the wait. An item that never enters passes its
+    /// turn when it ends. The [critical section](Worker::critical) may be entered from inside of this one, not the other way round.
+    ///
+    /// **Death**: if a worker dies in the section, or panics, the map fails, and those who wait for their turn leave at once (their
+    /// functions are unwound, without a panic's message). With [`retries`](crate::MapReduce::retries) the fresh worker that gets the item has the item's turn again;
+    /// one that is [skipped](crate::MapReduce::skip_failed) loses its turn. An item that is worked on a second time because of *another's* failure may
+    /// have had its turn: then it enters again when the section is free, out of order; with the default schedule that is the item whose
+    /// result was about to be sent, at most. A worker is not killed in the section because of somebody else's failure, unless it stays there for more than
+    /// a second.
+    ///
+    /// # Panics
+    /// If the item has entered before, if the map is not ordered, from inside of the critical section (an earlier item may be
+    /// waiting for that), in a process that the function has forked, and where the system offers no robust futexes.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let last = SharedArray::<u64, _>::zeros(Anonymous, ())?;
+    /// let pool = MapReduce::new().workers(2).threads_ok().ordered();
+    /// let before = pool.map(1..=100u64, |worker, i| worker.ordered(|| {
+    ///     let before = last.get(());
+    ///     last.set((), i);
+    ///     before
+    /// }))?;
+    /// assert_eq!(before, (0..100).collect::<Vec<_>>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ordered<T>(&self, section: impl FnOnce() -> T) -> T {
+        let Some(turns) = &self.turns else {
+            panic!(
+                "worker.ordered() was called in a map that is not ordered: say MapReduce::ordered() of its pool"
+            )
+        };
+        assert!(
+            !self.in_critical.get(),
+            "worker.ordered() was called inside of worker.critical(): an earlier item may wait for the critical section and would never have its turn"
+        );
+        turns.section(section)
+    }
+}
+
+/// Says that the critical section was entered, and when it is left, that it was.
+struct Entered<'a>(&'a Cell<bool>);
+
+impl Entered<'_> {
+    fn new(cell: &Cell<bool>) -> Entered<'_> {
+        cell.set(true);
+        Entered(cell)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// What a worker is unwound with when it waits for what will not come: the run is over.
+struct Stopped;
+
+/// Leaves the function and the loop around it, because the master has stopped the workers.
+pub(crate) fn stop() -> ! {
+    if cfg!(panic = "abort") {
+        fork::leave(FAILED); // what was not sent is lost; the run has failed
+    }
+    panic::resume_unwind(Box::new(Stopped))
 }
 
 impl std::fmt::Debug for Worker<'_> {
@@ -143,10 +235,15 @@ pub(crate) fn run<R: Serialize>(
         }
     };
     let mut outbox = Outbox::new(control, rank, &notify);
-    let worker = Worker { rank, workers: control.workers(), control: Some(control) };
+    let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
     let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
     let end = unwound.unwrap_or_else(|payload| {
+        if payload.is::<Stopped>() {
+            outbox.drop_incomplete();
+            let _ = outbox.send();
+            return End::Done;
+        }
         let failure = Failure::Panic(last_panic(&*payload));
         std::mem::forget(payload); // its destructor could panic again
         outbox.drop_incomplete();
@@ -233,7 +330,7 @@ fn batches<R: Serialize>(
         slot.set_state(State::Working);
         for item in range {
             slot.item.store(item as u64, Ordering::Relaxed);
-            let result = work(worker, item);
+            let result = worker.at_item(item, || work(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
                 fork::vanish();
