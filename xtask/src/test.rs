@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::check::seconds;
+use crate::check::{FEATURES, seconds};
 use crate::counts::Counts;
 use crate::leftovers::Snapshot;
 use crate::nightly;
@@ -85,7 +85,8 @@ fn long(program: Program, args: &Args) -> Program {
 }
 
 fn debug(args: &Args, what: &[&str]) -> Program {
-    let program = Program::cargo(["test", "--workspace", "--no-fail-fast"]).args(what.iter().copied());
+    let program =
+        Program::cargo(["test", "--workspace", "--no-fail-fast"]).args(FEATURES).args(what.iter().copied());
     long(filtered(program, args), args)
 }
 
@@ -292,10 +293,13 @@ mod tests {
     #[test]
     fn long_and_filter_reach_the_tests() {
         let line = debug(&args(true, Some("smoke")), &["--doc"]).line();
-        assert_eq!(line, "SHM_TEST_LONG=1 cargo test --workspace --no-fail-fast --doc -- smoke");
+        assert_eq!(
+            line,
+            "SHM_TEST_LONG=1 cargo test --workspace --no-fail-fast --features shm-core/cli --doc -- smoke"
+        );
         assert_eq!(
             debug(&args(false, None), &["--doc"]).line(),
-            "cargo test --workspace --no-fail-fast --doc"
+            "cargo test --workspace --no-fail-fast --features shm-core/cli --doc"
         );
     }
 
