@@ -58,8 +58,21 @@ impl AnyArray {
         AnyArray::create_with(place, layout, |_| Ok(()))
     }
 
-    /// Creates an array and lets `init` fill its bytes before anybody can see it.
-    pub(crate) fn create_with(
+    /// Creates an array and lets `init` fill its bytes, which are zero, before anybody can see it.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::create`], and what `init` returns: nothing was created then.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let layout = ArrayLayout::c_order(ElementType::U8, &[3])?;
+    /// let any = AnyArray::create_with(Anonymous, &layout, |bytes| Ok(bytes.copy_from_slice(b"abc")))?;
+    /// let mut last = [0];
+    /// any.read_element(&[2], &mut last)?;
+    /// assert_eq!(&last, b"c");
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn create_with(
         place: impl IntoPlace,
         layout: &ArrayLayout,
         init: impl FnOnce(&mut [u8]) -> Result<()>,
