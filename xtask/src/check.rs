@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::process::Program;
 use crate::table::{Align, Table};
 use crate::workspace::Workspace;
-use crate::{files, layering};
+use crate::{files, header, layering};
 
 /// What is off by default and checked and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "shm-core/cli"];
@@ -38,6 +38,7 @@ fn steps() -> Vec<Step> {
     vec![
         Step { name: "layers", work: Work::Here(layering::check) },
         Step { name: "files", work: Work::Here(files::check) },
+        Step { name: "header", work: Work::Here(header::check) },
         Step { name: "format", work: cargo(&["fmt", "--all", "--check"]) },
         Step {
             name: "clippy",

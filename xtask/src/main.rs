@@ -1,4 +1,4 @@
-//! The commands of this repository, run as `cargo xtask NAME`: demo, test, check and bench.
+//! The commands of this repository, run as `cargo xtask NAME`: demo, test, check, header and bench.
 //!
 //! This file holds the command line only; each command has a file of its own. What they share is apart: the workspace as
 //! Cargo describes it (`workspace`), running a program (`process`), counting test results (`counts`), printing a table (`table`).
@@ -11,6 +11,7 @@ mod check;
 mod counts;
 mod demo;
 mod files;
+mod header;
 mod layering;
 mod leftovers;
 mod machine;
@@ -42,6 +43,8 @@ enum Command {
     Test(test::Args),
     /// Runs format, clippy and rustdoc with warnings as errors, and the checks of layers and files
     Check(check::Args),
+    /// Makes shm-ffi/include/shm.h from the sources
+    Header(header::Args),
     /// Runs the benches beside their plain alternatives and says which reach was met
     Bench(bench::Args),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Check(args) => check::run(&workspace, &args),
+        Command::Header(args) => header::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
     });
     done.unwrap_or_else(|message| {

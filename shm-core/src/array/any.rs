@@ -227,6 +227,25 @@ impl AnyArray {
         &mut self.segment
     }
 
+    /// Detaches this handle; the last one in the process unmaps the segment.
+    ///
+    /// # Errors
+    /// As [`Segment::detach`].
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// any.detach().map_err(|(_array, error)| error)?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    #[allow(clippy::result_large_err, reason = "the array goes back as it came")]
+    pub fn detach(self) -> std::result::Result<(), (AnyArray, Error)> {
+        let AnyArray { segment, entry, layout, segment_len, unit } = self;
+        segment
+            .detach()
+            .map_err(|(segment, error)| (AnyArray { segment, entry, layout, segment_len, unit }, error))
+    }
+
     /// Returns element type, shape and strides, as of creation, attachment or the last [`grow`](AnyArray::grow) or [`refresh`](AnyArray::refresh) of this handle.
     ///
     /// ```

@@ -1,0 +1,48 @@
+//! The C ABI: what `libshm.so` exports and `include/shm.h` declares. The functions are documented there, for users of C.
+//!
+//! | file | section of the header |
+//! |---|---|
+//! | `status.rs`, `error.rs` | what functions return; the text of the last error |
+//! | `types.rs` | options, element types, what is known about arrays and segments |
+//! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs` | segments and arrays |
+//! | `sync/` | the primitives, one file each |
+//!
+//! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` (what comes in is checked), `handle`
+//! (ids and objects), `pin` (what a thread uses and holds), `barrier` (why that costs so little). The names follow the grammar in
+//! `README.md`.
+//!
+//! # What callers of every function promise
+//! Pointers are NULL, which gives a status, or point to as much readable (for results: writable) memory as the function's parameters say,
+//! texts to a zero byte at their end, and nobody changes it during the call. Everything else is checked: handles, numbers, texts.
+//! Functions that take handles are not for signal handlers, and a callback does not leave by longjmp(3).
+
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the promise is the same for all functions, and stands at the head of the crate and of the header"
+)]
+
+// What is exported, in the order of the header.
+mod error;
+mod status;
+
+mod types;
+
+mod segment;
+
+mod array;
+
+mod sync;
+
+// What is underneath.
+mod barrier;
+mod guard;
+mod handle;
+mod input;
+mod pin;
+
+pub use array::*;
+pub use error::{shm_last_errno, shm_last_error};
+pub use segment::*;
+pub use status::*;
+pub use sync::*;
+pub use types::*;

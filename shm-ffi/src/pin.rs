@@ -1,0 +1,271 @@
+//! Desks: what each thread uses at the moment, and what locks it holds through handles.
+//!
+//! Every thread has a desk with places. A place holds the id of a handle whose object the thread uses, where other threads can see it
+//! (`handle` says why), and perhaps the guard of a lock that was taken through the handle, which is the thread's own business. C has no guards: what
+//! a Rust guard would be, that the lock is held, by this thread, and has to be given up by it, is kept here from lock to unlock.
+//!
+//! A thread that ends leaves its guards as they are: its locks are marked by the kernel, and the next locker is told that the owner died.
+//!
+//! # Fork
+//! A child has one thread, whose desk is kept: calls that are under way go on. The locks are the parent's, so the guards become
+//! [`Held::Inherited`]. The desks of the other threads are cleared.
+
+#![allow(unsafe_code, reason = "the guards on a desk are touched by its own thread only, which no type says")]
+
+use crate::barrier;
+use crate::handle::settle_id;
+pub(crate) use crate::sync::Held;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{self, MaybeUninit};
+use std::ptr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+
+/// Places of a new desk: enough for calls within calls and a few locks. It doubles when it is full.
+const PLACES: usize = 16;
+
+/// One thread's places. Desks are never freed: a later thread takes over that of one that has ended.
+pub(crate) struct Desk {
+    /// Whether a thread has it.
+    taken: AtomicBool,
+    /// The places; a full desk gets new ones, and the old ones are left where another thread may still be looking at them.
+    places: AtomicPtr<Vec<Place>>,
+    /// All places from here on are empty. Written by the thread only.
+    top: AtomicUsize,
+    /// The desk that was made before this one.
+    older: *const Desk,
+}
+
+// SAFETY: other threads look at the atomics only; guards are touched by the thread that has the desk (and `older` never changes).
+unsafe impl Sync for Desk {}
+
+struct Place {
+    /// 0 if it is empty.
+    id: AtomicU64,
+    /// Whether there is a guard.
+    holds: Cell<bool>,
+    guard: UnsafeCell<MaybeUninit<Held>>,
+}
+
+static NEWEST: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
+
+thread_local! {
+    static MINE: Cell<Option<&'static Desk>> = const { Cell::new(None) };
+    static LEAVE: Leave = const { Leave };
+}
+
+/// The calling thread's desk.
+#[inline(always)]
+pub(crate) fn desk() -> &'static Desk {
+    match MINE.get() {
+        Some(desk) => desk,
+        None => take_desk(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn take_desk() -> &'static Desk {
+    watch_forks();
+    barrier::prepare();
+    let desk = desks().find(|desk| desk.taken.compare_exchange(false, true, AcqRel, Relaxed).is_ok());
+    let desk = desk.unwrap_or_else(new_desk);
+    // Whoever gives a handle back from here on sees that this desk is taken, or this thread sees that the handle is gone.
+    fence(SeqCst);
+    MINE.set(Some(desk));
+    // While the thread's variables are being destroyed this fails; the desk then stays taken, and empty.
+    let _ = LEAVE.try_with(|_| ());
+    desk
+}
+
+fn new_desk() -> &'static Desk {
+    let places = Box::into_raw(Box::new(empty_places(PLACES)));
+    let desk = Box::leak(Box::new(Desk {
+        taken: AtomicBool::new(true),
+        places: AtomicPtr::new(places),
+        top: AtomicUsize::new(0),
+        older: NEWEST.load(Acquire),
+    }));
+    while let Err(newer) = NEWEST.compare_exchange(desk.older.cast_mut(), desk, AcqRel, Acquire) {
+        desk.older = newer;
+    }
+    desk
+}
+
+fn empty_places(len: usize) -> Vec<Place> {
+    let empty = || Place {
+        id: AtomicU64::new(0),
+        holds: Cell::new(false),
+        guard: UnsafeCell::new(MaybeUninit::uninit()),
+    };
+    (0..len).map(|_| empty()).collect()
+}
+
+fn desks() -> impl Iterator<Item = &'static Desk> {
+    let mut next = NEWEST.load(Acquire).cast_const();
+    std::iter::from_fn(move || {
+        // SAFETY: null, or from `new_desk`, which leaks desks and publishes them complete.
+        let desk = unsafe { next.as_ref() }?;
+        next = desk.older;
+        Some(desk)
+    })
+}
+
+/// Whether the object of this id stands on any desk. After a heavy barrier.
+pub(crate) fn anybody_uses(id: u64) -> bool {
+    desks().any(|desk| desk.places().iter().any(|place| place.id.load(Acquire) == id))
+}
+
+/// Whether no other thread has a desk. After a fence.
+pub(crate) fn is_alone() -> bool {
+    let mine = MINE.get();
+    desks().all(|desk| !desk.taken.load(Acquire) || mine.is_some_and(|mine| ptr::eq(mine, desk)))
+}
+
+impl Desk {
+    #[inline(always)]
+    fn places(&self) -> &[Place] {
+        // SAFETY: from `new_desk` or `enlarge`, published complete, and never freed or changed in length.
+        unsafe { &*self.places.load(Acquire) }
+    }
+
+    /// Puts an id on the desk; `handle` says what has to follow. Returns the place.
+    #[inline(always)]
+    pub(crate) fn put(&self, id: u64) -> usize {
+        let at = self.top.load(Relaxed);
+        if at >= self.places().len() {
+            self.enlarge();
+        }
+        self.top.store(at + 1, Relaxed);
+        self.places()[at].id.store(id, Relaxed);
+        at
+    }
+
+    /// Empties a place that holds no guard.
+    #[inline(always)]
+    pub(crate) fn clear(&self, at: usize) {
+        let places = self.places();
+        places[at].id.store(0, Release);
+        let mut top = self.top.load(Relaxed);
+        while top > 0 && places[top - 1].id.load(Relaxed) == 0 {
+            top -= 1;
+        }
+        self.top.store(top, Relaxed);
+    }
+
+    /// Leaves a guard in a place.
+    #[inline(always)]
+    pub(crate) fn attach(&self, at: usize, guard: Held) {
+        let place = &self.places()[at];
+        // SAFETY: the guards of a desk are touched by its thread only, which is the calling one.
+        unsafe { (*place.guard.get()).write(guard) };
+        place.holds.set(true);
+    }
+
+    /// Takes the newest guard for this id that `wanted` knows, or that is inherited; its place keeps the id.
+    #[inline(always)]
+    pub(crate) fn find(&self, id: u64, wanted: impl Fn(&Held) -> bool) -> Option<(usize, Held)> {
+        let places = self.places();
+        let top = self.top.load(Relaxed).min(places.len());
+        for (at, place) in places[..top].iter().enumerate().rev() {
+            if place.id.load(Relaxed) == id && place.holds.get() {
+                // SAFETY: `holds` says that there is one, and this is the desk's thread.
+                let guard = unsafe { (*place.guard.get()).assume_init_ref() };
+                if matches!(guard, Held::Inherited) || wanted(guard) {
+                    place.holds.set(false);
+                    // SAFETY: as above; from now on the place says that there is none.
+                    return Some((at, unsafe { (*place.guard.get()).assume_init_read() }));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether this thread holds something through the handle with this id.
+    pub(crate) fn holds(&self, id: u64) -> bool {
+        self.places().iter().any(|place| place.holds.get() && place.id.load(Relaxed) == id)
+    }
+
+    /// Clears what was held through this handle by the process that this one was forked from.
+    pub(crate) fn forget_inherited(&self, id: u64) {
+        for (at, place) in self.places().iter().enumerate() {
+            if place.holds.get() && place.id.load(Relaxed) == id {
+                // SAFETY: `holds` says that there is one, and this is the desk's thread.
+                let inherited = matches!(unsafe { (*place.guard.get()).assume_init_ref() }, Held::Inherited);
+                if inherited {
+                    place.holds.set(false);
+                    self.clear(at);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enlarge(&self) {
+        let old = self.places();
+        let new = empty_places(2 * old.len());
+        for (old, new) in old.iter().zip(&new) {
+            new.id.store(old.id.load(Relaxed), Relaxed);
+            new.holds.set(old.holds.get());
+            // SAFETY: a bitwise move; nobody reads the old place's guard any more, initialised or not.
+            unsafe { ptr::copy_nonoverlapping(old.guard.get(), new.guard.get(), 1) };
+        }
+        self.places.store(Box::into_raw(Box::new(new)), Release);
+    }
+
+    /// Clears everything, without ending a guard, and calls `each` with the ids that stood there.
+    fn abandon(&self, mut each: impl FnMut(u64)) {
+        for place in self.places() {
+            place.holds.set(false);
+            let id = place.id.swap(0, AcqRel);
+            if id != 0 {
+                each(id);
+            }
+        }
+        self.top.store(0, Relaxed);
+    }
+}
+
+/// Runs at the end of a thread.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let Some(desk) = MINE.take() else { return };
+        let mut ids = Vec::new();
+        desk.abandon(|id| ids.push(id));
+        barrier::light();
+        ids.into_iter().for_each(settle_id);
+        desk.taken.store(false, Release);
+    }
+}
+
+/// Sees to it that forked children begin with desks that are true. Once in a process and its children.
+fn watch_forks() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if !WATCHED.swap(true, Relaxed) {
+        // SAFETY: `in_child` may run in a forked child: it stores to memory of its own and calls nothing.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    }
+}
+
+extern "C" fn in_child() {
+    let mine = MINE.get();
+    for desk in desks() {
+        if !mine.is_some_and(|mine| ptr::eq(mine, desk)) {
+            desk.abandon(|_| ());
+            desk.taken.store(false, Relaxed);
+            continue;
+        }
+        for place in desk.places() {
+            if place.holds.get() {
+                // SAFETY: there is a guard, and the child's only thread is the one that has the desk. It is overwritten and not dropped: what it
+                // would give up is the parent's.
+                unsafe { (*place.guard.get()).write(Held::Inherited) };
+            }
+        }
+    }
+}
+
+const _: () = assert!(mem::size_of::<Held>() <= 48, "a place stays within a cache line");

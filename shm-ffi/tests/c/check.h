@@ -1,0 +1,62 @@
+/* What the test programs share: checks that say where they failed, children, and unique names. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <shm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                                              \
+    do {                                                                                                              \
+        if (!(condition)) {                                                                                           \
+            fprintf(stderr, "%s:%d: not so: %s (last error: %s)\n", __FILE__, __LINE__, #condition, shm_last_error()); \
+            exit(1);                                                                                                  \
+        }                                                                                                             \
+    } while (0)
+
+/* The status of a call is the expected one. */
+#define IS(expected, call)                                                                                           \
+    do {                                                                                                             \
+        shm_status_t found_ = (call);                                                                                \
+        if (found_ != (expected)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s: %s instead of %s: %s\n", __FILE__, __LINE__, #call, shm_status_name(found_), \
+                    shm_status_name(expected), shm_last_error());                                                    \
+            exit(1);                                                                                                 \
+        }                                                                                                            \
+    } while (0)
+
+#define OK(call) IS(SHM_STATUS_OK, call)
+
+/* The text of the last error contains this. */
+#define SAYS(text) CHECK(strstr(shm_last_error(), text) != NULL)
+
+/* Runs `work` in a forked child, which has to end with 0. */
+#define IN_CHILD(work)                                                                    \
+    do {                                                                                  \
+        pid_t child_ = fork();                                                            \
+        CHECK(child_ >= 0);                                                               \
+        if (child_ == 0) {                                                                \
+            work;                                                                         \
+            _exit(0);                                                                     \
+        }                                                                                 \
+        int how_ = -1;                                                                    \
+        CHECK(waitpid(child_, &how_, 0) == child_);                                       \
+        CHECK(WIFEXITED(how_) && WEXITSTATUS(how_) == 0);                                 \
+    } while (0)
+
+/* A name that no other program uses: the tests' prefix, which the runner cleans up after, and `what`. */
+static inline const char *unique(const char *what)
+{
+    static char names[8][256];
+    static int next;
+    const char *prefix = getenv("SHM_TEST_PREFIX");
+    char *name = names[next++ % 8];
+    snprintf(name, sizeof names[0], "shm://%s%s", prefix != NULL ? prefix : "shmtest-by-hand-", what);
+    return name;
+}
+
+#endif

@@ -1,0 +1,91 @@
+//! What the tests in C share: where the library is, how programs are compiled against it and run, and which tools this machine has.
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The folder of this crate.
+pub(crate) const HOME: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Flags that every program is compiled with.
+pub(crate) const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"];
+
+/// The shared library that Cargo built together with this test: it lies beside the test itself.
+pub(crate) fn library() -> PathBuf {
+    beside_test("libshm.so")
+}
+
+/// The static library.
+pub(crate) fn static_library() -> PathBuf {
+    beside_test("libshm.a")
+}
+
+fn beside_test(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let found = test.parent().unwrap().join(name);
+    assert!(found.exists(), "{} is not there, though Cargo builds it with the library", found.display());
+    found
+}
+
+/// A folder with the library under the names that the linker and the loader look for.
+pub(crate) fn library_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = scratch("lib");
+        for name in ["libshm.so", "libshm.so.0"] {
+            std::os::unix::fs::symlink(library(), folder.join(name)).unwrap();
+        }
+        folder
+    })
+}
+
+/// A new, empty folder of this test process under Cargo's folder for tests' files. It stays, like everything that Cargo builds, until the
+/// next process with the same id needs it.
+pub(crate) fn scratch(what: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ffi-{}-{what}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Compiles one source into a program that finds the library by itself.
+pub(crate) fn compile(compiler: &str, flags: &[&str], source: &Path, program: &Path) {
+    let folder = library_folder();
+    let mut command = Command::new(compiler);
+    command.args(STRICT).args(flags);
+    command.arg("-I").arg(Path::new(HOME).join("include"));
+    command.arg(source).arg("-o").arg(program);
+    command
+        .arg("-L")
+        .arg(folder)
+        .arg("-lshm")
+        .arg(format!("-Wl,-rpath,{}", folder.display()))
+        .arg("-pthread");
+    succeed(&mut command);
+}
+
+/// Runs a command that has to succeed, without a word on standard error.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
+    output
+}
+
+/// Whether a program is there; if not, says that something is skipped.
+pub(crate) fn has(tool: &str, skipped: &str) -> bool {
+    let there = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
+    if !there {
+        // To standard error as such: what a passing test prints otherwise is kept back.
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "skipped: {skipped}, because there is no {tool} here");
+    }
+    there
+}
