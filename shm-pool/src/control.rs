@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -151,6 +152,14 @@ pub(crate) struct Message {
     pub(crate) offset: u64,
     /// Bytes of results.
     pub(crate) len: u64,
+}
+
+impl Message {
+    /// The items, if there can be such.
+    pub(crate) fn items(&self) -> Option<Range<usize>> {
+        let first = usize::try_from(self.first).ok()?;
+        Some(first..first.checked_add(usize::try_from(self.count).ok()?)?)
+    }
 }
 
 /// This process's handle of the control segment; workers inherit the master's.

@@ -13,8 +13,8 @@ use crate::crew::Crew;
 use crate::error::{Error, MapError};
 use crate::items::Items;
 use crate::master::{Job, Outcome, Team};
-use crate::plain::Places;
 use crate::recovery::Policy;
+use crate::wire::{Pack, Plain, Unpack};
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -96,7 +96,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         if self.is_serial(items.len()) {
             return Ok(self.in_master(items, work, reduce));
         }
-        self.forked(policy, items, |worker: &Worker, _index, item| work(worker, item), reduce)
+        self.forked(policy, items, work, reduce)
     }
 
     /// Works on the items in this thread.
@@ -108,21 +108,20 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     ) -> Outcome<S> {
         let total = items.len();
         let worker = Worker::master(self.ordered);
-        let each = |(index, item)| {
+        Outcome::serial(items.map_all(|index, item| {
             let result = worker.at_item(index, || work(&worker, item));
             let reduced = reduce(index, result);
             self.tell_progress(index + 1, total);
             reduced
-        };
-        Outcome::serial(items.into_vec().into_iter().enumerate().map(each).collect())
+        }))
     }
 
-    /// Works on the items (1 at least) in forked workers; `work` gets their indices as well.
-    fn forked<T, R: Serialize + DeserializeOwned, S>(
+    /// Works on the items (1 at least) in forked workers.
+    fn forked<T, R: Pack + Unpack, S>(
         &self,
         policy: Policy,
         items: Items<T>,
-        work: impl Fn(&Worker, usize, T) -> R,
+        work: impl Fn(&Worker, T) -> R,
         reduce: impl FnMut(usize, R) -> S,
     ) -> Result<Outcome<S>, MapError<S>> {
         let total = items.len();
@@ -131,7 +130,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
             // end by `_exit`, so nothing there drops the items, and nothing else uses them.
             let item = unsafe { items.take(index) };
-            work(worker, index, item)
+            work(worker, item)
         };
         let (operation, workers) = (operation(total), self.worker_count());
         let schedule = self.checked_schedule(&operation)?;
@@ -140,7 +139,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 
-    /// Calls `work` for each item in forked workers, for results that are plain numbers or structures of such: they are stored in shared pages as they are,
+    /// Calls `work` for each item in forked workers, for results that are plain numbers or structures of such: they travel as the bytes that they are,
     /// without being serialised, which is the quicker way for many tiny items. It is otherwise as [`map`](MapReduce::map).
     ///
     /// [`Pod`] is bytemuck's: any bytes are a valid value, no padding, no references.
@@ -185,9 +184,12 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         if self.is_serial(total) {
             return Ok(self.in_master(items, work, |_index, result| result));
         }
-        let places = Places::new(&operation(total), total)?;
-        let store = |worker: &Worker, index: usize, item: I::Item| places.put(index, work(worker, item));
-        self.forked(policy, items, store, |index, ()| places.get(index))
+        self.forked(
+            policy,
+            items,
+            |worker: &Worker, item| Plain(work(worker, item)),
+            |_index, result| result.0,
+        )
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in

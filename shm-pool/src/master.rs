@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use shm_sync::LockError;
 
 use crate::control::{Control, Message, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child};
+use crate::inbox::Inbox;
 use crate::order::MOST_ITEMS;
 use crate::recovery::{Policy, Recovery};
-use crate::results::{Inbox, Unreadable};
+use crate::results::{self, Unreadable};
 use crate::schedule::{Cut, Schedule};
 use crate::skip::Partial;
 use crate::stdio::Quiet;
 use crate::trouble::{Trouble, limits};
+use crate::wire::{Pack, Unpack};
 use crate::worker::{self, Inherited, Worker};
 
 /// How long workers may take to finish their item when the others have to stop.
@@ -76,7 +76,7 @@ impl Team {
     ///
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
-    pub(crate) fn fork<R: Serialize>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
+    pub(crate) fn fork<R: Pack>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
         let Job { operation, items, workers, schedule, ordered, kept, policy } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
@@ -115,7 +115,7 @@ impl Team {
         }
     }
 
-    fn fork_workers<R: Serialize>(
+    fn fork_workers<R: Pack>(
         &mut self,
         workers: usize,
         work: &impl Fn(&Worker, usize) -> R,
@@ -128,7 +128,7 @@ impl Team {
     }
 
     /// Forks a worker that begins with the items `again`.
-    fn fork_worker<R: Serialize>(
+    fn fork_worker<R: Pack>(
         &self,
         quiet: &Quiet,
         rank: usize,
@@ -146,7 +146,7 @@ impl Team {
     }
 
     /// Puts a fresh worker in the place of one that was reaped and written off. It begins with the items `again`.
-    pub(crate) fn replace<R: Serialize>(
+    pub(crate) fn replace<R: Pack>(
         &mut self,
         rank: usize,
         again: &[Range<usize>],
@@ -187,12 +187,13 @@ impl Team {
     /// Has all items worked on once, and calls `reduce` for each result as it arrives, in this thread; `progress` is told how many there are.
     ///
     /// `work` is what the workers were forked with, for those that replace others. After an error the workers are gone.
-    pub(crate) fn run<R: Serialize + DeserializeOwned, S>(
+    pub(crate) fn run<R: Pack + Unpack, S>(
         &mut self,
         work: &impl Fn(&Worker, usize) -> R,
         mut reduce: impl FnMut(usize, R) -> S,
         mut progress: impl FnMut(usize),
     ) -> Result<Outcome<S>, MapError<S>> {
+        let mut inbox = Inbox::new(self.cut.items())?;
         if self.kept {
             // In a forked copy the workers are the original's.
             if self.is_over || self.forks != shm_core::fork_count() {
@@ -202,10 +203,9 @@ impl Team {
             }
             self.begin_run();
         }
-        let mut inbox = Inbox::new(self.cut.items());
         let mut recovery = Recovery::new(self.policy);
         let mut accept = |inbox: &mut Inbox<S>, control: &Control, rank: usize, message: Message| {
-            inbox.accept(control, rank, message, &mut reduce)?;
+            results::accept(inbox, control, rank, message, &mut reduce)?;
             progress(inbox.done());
             Ok(())
         };
@@ -233,7 +233,7 @@ impl Team {
     }
 
     /// Waits until all results are there, and for the workers' end unless they are kept.
-    fn collect<R: Serialize, S>(
+    fn collect<R: Pack, S>(
         &mut self,
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use crate::control::{Control, Message};
 use crate::error::Error;
+use crate::inbox::Inbox;
 use crate::master::Team;
-use crate::results::{Inbox, Unreadable};
+use crate::results::Unreadable;
 use crate::trouble::Trouble;
+use crate::wire::Pack;
 use crate::worker::Worker;
 
 /// So many workers may end one after the other, in one place, at no item and without a result in between, before the run fails.
@@ -74,7 +74,7 @@ impl Team {
     /// Does what the policy says about a worker's failure, or gives it back: the run fails.
     ///
     /// `accept` takes in what the worker had sent before.
-    pub(crate) fn recover<R: Serialize, S>(
+    pub(crate) fn recover<R: Pack, S>(
         &mut self,
         trouble: Trouble,
         recovery: &mut Recovery,

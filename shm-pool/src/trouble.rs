@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use crate::control::{Failure, State};
 use crate::error::{Error, ErrorKind, Exit};
+use crate::inbox::Inbox;
 use crate::master::Team;
-use crate::results::{Inbox, Unreadable};
+use crate::results::Unreadable;
 
 /// What went wrong in a run, and with which worker.
 #[derive(Debug)]

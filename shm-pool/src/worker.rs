@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;
-use serde::Serialize;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
 use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
 use crate::schedule::Cut;
+use crate::wire::Pack;
 use crate::{fork, stdio};
 
 /// Looks at the next run so often before it sleeps.
@@ -219,11 +219,7 @@ enum End {
 }
 
 /// Runs worker `rank`; returns its exit code.
-pub(crate) fn run<R: Serialize>(
-    inherited: &Inherited,
-    rank: usize,
-    work: &impl Fn(&Worker, usize) -> R,
-) -> i32 {
+pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&Worker, usize) -> R) -> i32 {
     let Inherited { control, event, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
@@ -267,7 +263,7 @@ pub(crate) fn run<R: Serialize>(
 }
 
 /// One run after the other.
-fn runs<R: Serialize>(
+fn runs<R: Pack>(
     inherited: &Inherited,
     worker: &Worker,
     outbox: &mut Outbox,
@@ -317,7 +313,7 @@ fn next_run(control: &Control, seen: u32) -> Option<u32> {
 }
 
 /// Works on batches until there are no more.
-fn batches<R: Serialize>(
+fn batches<R: Pack>(
     control: &Control,
     ranges: impl Iterator<Item = Range<usize>>,
     worker: &Worker,
