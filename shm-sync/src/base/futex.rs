@@ -5,6 +5,7 @@
 //! wait without a time-out is restarted by the kernel after a signal handler with `SA_RESTART` and would never return to its caller.
 //! This file knows nothing about what the words mean.
 
+#[cfg(not(loom))]
 use super::atomics::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -79,14 +80,14 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-#[cfg(not(loom))]
 pub(crate) use os::{
     MAX_WORDS, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for, wake_one,
 };
 
 #[cfg(loom)]
 pub(crate) use super::futex_model::{
-    recheck, until_asleep, wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one,
+    recheck, until_asleep, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for,
+    wake_one,
 };
 
 #[cfg(not(loom))]
