@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::Crew;
+use crate::crew::{Crew, on_chunks};
 use crate::error::{Error, MapError};
 use crate::items::Items;
 use crate::master::{Job, Outcome, Team};
 use crate::plain::Places;
 use crate::recovery::Policy;
+use crate::work::{Around, Work};
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -77,39 +78,34 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         Ok(self.outcome(self.policy(), items, work, reduce)?.into_results())
     }
 
-    /// The map behind both fronts.
-    pub(crate) fn outcome<I, R, S, F, G>(
+    /// The map behind all fronts.
+    pub(crate) fn outcome<I: IntoIterator, R: Serialize + DeserializeOwned, S>(
         &self,
         policy: Policy,
         items: I,
-        work: F,
-        reduce: G,
-    ) -> Result<Outcome<S>, MapError<S>>
-    where
-        I: IntoIterator,
-        F: Fn(&Worker, I::Item) -> R,
-        R: Serialize + DeserializeOwned,
-        G: FnMut(usize, R) -> S,
-    {
+        work: impl Work<I::Item, R>,
+        reduce: impl FnMut(usize, R) -> S,
+    ) -> Result<Outcome<S>, MapError<S>> {
         let items = Items::collect(items);
         self.checked_schedule(&operation(items.len()))?;
         if self.is_serial(items.len()) {
             return Ok(self.in_master(items, work, reduce));
         }
-        self.forked(policy, items, |worker: &Worker, _index, item| work(worker, item), reduce)
+        let call = |worker: &Worker, (_index, item)| work.call(worker, item);
+        self.forked(policy, items, Around { call, end: || work.end() }, reduce)
     }
 
     /// Works on the items in this thread.
     fn in_master<T, R, S>(
         &self,
         items: Items<T>,
-        work: impl Fn(&Worker, T) -> R,
+        work: impl Work<T, R>,
         mut reduce: impl FnMut(usize, R) -> S,
     ) -> Outcome<S> {
         let total = items.len();
         let worker = Worker::master(self.ordered);
         let each = |(index, item)| {
-            let result = worker.at_item(index, || work(&worker, item));
+            let result = worker.at_item(index, || work.call(&worker, item));
             let reduced = reduce(index, result);
             self.tell_progress(index + 1, total);
             reduced
@@ -122,21 +118,22 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         &self,
         policy: Policy,
         items: Items<T>,
-        work: impl Fn(&Worker, usize, T) -> R,
+        work: impl Work<(usize, T), R>,
         reduce: impl FnMut(usize, R) -> S,
     ) -> Result<Outcome<S>, MapError<S>> {
         let total = items.len();
         self.warn_of_threads();
-        let work = |worker: &Worker, index| {
+        let call = |worker: &Worker, index| {
             // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
             // end by `_exit`, so nothing there drops the items, and nothing else uses them.
             let item = unsafe { items.take(index) };
-            work(worker, index, item)
+            work.call(worker, (index, item))
         };
         let (operation, workers) = (operation(total), self.worker_count());
         let schedule = self.checked_schedule(&operation)?;
         let ordered = self.ordered;
         let job = Job { operation, items: total, workers, schedule, ordered, kept: false, policy };
+        let work = Around { call, end: || work.end() };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 
@@ -167,18 +164,13 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         Ok(self.plain_outcome(self.policy(), items, work)?.into_results())
     }
 
-    /// The plain map behind both fronts.
-    pub(crate) fn plain_outcome<I, R, F>(
+    /// The plain map behind all fronts.
+    pub(crate) fn plain_outcome<I: IntoIterator, R: Pod>(
         &self,
         policy: Policy,
         items: I,
-        work: F,
-    ) -> Result<Outcome<R>, MapError<R>>
-    where
-        I: IntoIterator,
-        F: Fn(&Worker, I::Item) -> R,
-        R: Pod,
-    {
+        work: impl Work<I::Item, R>,
+    ) -> Result<Outcome<R>, MapError<R>> {
         let items = Items::collect(items);
         let total = items.len();
         self.checked_schedule(&operation(total))?;
@@ -186,8 +178,8 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             return Ok(self.in_master(items, work, |_index, result| result));
         }
         let places = Places::new(&operation(total), total)?;
-        let store = |worker: &Worker, index: usize, item: I::Item| places.put(index, work(worker, item));
-        self.forked(policy, items, store, |index, ()| places.get(index))
+        let call = |worker: &Worker, (index, item)| places.put(index, work.call(worker, item));
+        self.forked(policy, items, Around { call, end: || work.end() }, |index, ()| places.get(index))
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in
@@ -230,7 +222,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, work, false)?.run()
+        Crew::fork(self, self.policy(), array, chunk_len, on_chunks(work), false)?.run()
     }
 
     /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
@@ -267,10 +259,10 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         T: Element,
         D: Dimension,
         F: Fn(&Worker, usize, &mut [T]) -> R + 'a,
-        R: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned + 'a,
         P: 'a,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, work, true)
+        Crew::fork(self, self.policy(), array, chunk_len, on_chunks(work), true)
     }
 }
 
