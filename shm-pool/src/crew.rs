@@ -15,6 +15,7 @@ use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, MapError};
 use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
+use crate::work::{Around, Work};
 use crate::worker::Worker;
 
 /// Workers that were forked for the chunks of an array and are kept between runs; got from [`MapReduce::crew`].
@@ -52,13 +53,21 @@ pub struct Crew<'a, 'e, T: Element, D: Dimension, R> {
     /// Whether the function may have an ordered section.
     ordered: bool,
     /// What the workers inherited, for a master without workers.
-    work: Box<Work<'a, T, R>>,
+    work: Box<OnChunks<'a, T, R>>,
     progress: Box<dyn Fn(usize, usize) + 'a>,
     /// The workers end with this thread.
     stays: PhantomData<*const ()>,
 }
 
-type Work<'a, T, R> = dyn Fn(&Worker, usize, &mut [T]) -> R + 'a;
+/// What is done with a chunk and the offset of its first element.
+type OnChunks<'a, T, R> = dyn for<'c> Work<(usize, &'c mut [T]), R> + 'a;
+
+/// A function of three arguments as work.
+pub(crate) fn on_chunks<T, R>(
+    function: impl Fn(&Worker, usize, &mut [T]) -> R,
+) -> impl for<'c> Work<(usize, &'c mut [T]), R> {
+    move |worker: &Worker, (offset, chunk): (usize, &mut [T])| function(worker, offset, chunk)
+}
 
 impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a, 'e, T, D, R> {
     pub(crate) fn fork<P: Fn(usize, usize) + 'a>(
@@ -66,7 +75,7 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
         policy: Policy,
         array: &'a mut Exclusive<'e, T, D>,
         chunk_len: usize,
-        work: impl Fn(&Worker, usize, &mut [T]) -> R + 'a,
+        work: impl for<'c> Work<(usize, &'c mut [T]), R> + 'a,
         kept: bool,
     ) -> Result<Self, Error> {
         let chunks = cut(array, chunk_len)?;
@@ -121,14 +130,14 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
         let chunks = cut(self.array, self.chunk_len)?;
         let count = chunks.count();
         if let Some(team) = &mut self.team {
-            let work = lend(&chunks, &self.work);
+            let work = lend(&chunks, &*self.work);
             return team.run(&work, |_index, result| result, |done| (self.progress)(done, count));
         }
         let worker = Worker::master(self.ordered);
         let each = |index| {
             // SAFETY: the chunks were cut from the borrowed array just now, there are no workers, and each chunk is used up before the next.
             let chunk = unsafe { chunks.get(index) };
-            let result = worker.at_item(index, || (self.work)(&worker, chunks.offset(index), chunk));
+            let result = worker.at_item(index, || self.work.call(&worker, (chunks.offset(index), chunk)));
             (self.progress)(index + 1, count);
             result
         };
@@ -184,17 +193,15 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
 }
 
 /// What workers do with a chunk's number. It may be called in workers only.
-fn lend<'c, T: Element, R>(
-    chunks: &'c Chunks<T>,
-    work: &'c impl Fn(&Worker, usize, &mut [T]) -> R,
-) -> impl Fn(&Worker, usize) -> R + 'c {
-    |worker, index| {
+fn lend<'c, T: Element, R>(chunks: &'c Chunks<T>, work: &'c OnChunks<'_, T, R>) -> impl Work<usize, R> + 'c {
+    let call = |worker: &Worker, index| {
         // SAFETY: this runs in workers, which inherit the mapping. The crew keeps the array's borrow as long as they live. In a run each index is
         // given to one worker at a time, to another one when that one is dead (`Team::fork`), and the master uses the array between runs only (`Crew`'s
         // methods take `self`).
         let chunk = unsafe { chunks.get(index) };
-        work(worker, chunks.offset(index), chunk)
-    }
+        work.call(worker, (chunks.offset(index), chunk))
+    };
+    Around { call, end: || work.end() }
 }
 
 /// Cuts an array into chunks.

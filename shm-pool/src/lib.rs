@@ -3,6 +3,7 @@
 //! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), [`map_plain`](MapReduce::map_plain) for many tiny results,
 //!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
+//! - [`WithState`]: the same maps, with a state that each worker makes once and gets back with every item.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
@@ -46,9 +47,11 @@ mod recovery;
 mod results;
 mod schedule;
 mod skip;
+mod state;
 mod stdio;
 mod trouble;
 mod wire;
+mod work;
 mod worker;
 
 pub use builder::MapReduce;
@@ -56,6 +59,7 @@ pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
 pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
+pub use state::WithState;
 pub use worker::Worker;
 
 /// The example of the repository's front page is a test.

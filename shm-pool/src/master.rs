@@ -24,7 +24,8 @@ use crate::skip::Partial;
 use crate::stdio::Quiet;
 use crate::trouble::{Trouble, limits};
 use crate::wire::{Pack, Unpack};
-use crate::worker::{self, Inherited, Worker};
+use crate::work::Work;
+use crate::worker::{self, Inherited};
 
 /// How long workers may take to finish their item when the others have to stop.
 const GRACE: Duration = Duration::from_millis(100);
@@ -76,7 +77,7 @@ impl Team {
     ///
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
-    pub(crate) fn fork<R: Pack>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
+    pub(crate) fn fork<R: Pack>(job: Job, work: &impl Work<usize, R>) -> Result<Team, Error> {
         let Job { operation, items, workers, schedule, ordered, kept, policy } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
@@ -115,11 +116,7 @@ impl Team {
         }
     }
 
-    fn fork_workers<R: Pack>(
-        &mut self,
-        workers: usize,
-        work: &impl Fn(&Worker, usize) -> R,
-    ) -> std::io::Result<()> {
+    fn fork_workers<R: Pack>(&mut self, workers: usize, work: &impl Work<usize, R>) -> std::io::Result<()> {
         let quiet = Quiet::new();
         for rank in 0..workers {
             self.children.push(self.fork_worker(&quiet, rank, &[], work)?);
@@ -133,7 +130,7 @@ impl Team {
         quiet: &Quiet,
         rank: usize,
         again: &[Range<usize>],
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> std::io::Result<Child> {
         let inherited = Inherited {
             control: &self.control,
@@ -150,7 +147,7 @@ impl Team {
         &mut self,
         rank: usize,
         again: &[Range<usize>],
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> std::io::Result<()> {
         self.children[rank] = self.fork_worker(&Quiet::new(), rank, again, work)?;
         Ok(())
@@ -189,7 +186,7 @@ impl Team {
     /// `work` is what the workers were forked with, for those that replace others. After an error the workers are gone.
     pub(crate) fn run<R: Pack + Unpack, S>(
         &mut self,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
         mut reduce: impl FnMut(usize, R) -> S,
         mut progress: impl FnMut(usize),
     ) -> Result<Outcome<S>, MapError<S>> {
@@ -238,7 +235,7 @@ impl Team {
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> Result<(), Trouble> {
         loop {
             // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.

@@ -12,7 +12,7 @@ use crate::master::Team;
 use crate::results::Unreadable;
 use crate::trouble::Trouble;
 use crate::wire::Pack;
-use crate::worker::Worker;
+use crate::work::Work;
 
 /// So many workers may end one after the other, in one place, at no item and without a result in between, before the run fails.
 const ENDS_AT_NO_ITEM: usize = 3;
@@ -80,7 +80,7 @@ impl Team {
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> Result<(), Trouble> {
         let (Trouble::Died(rank) | Trouble::Gave(rank)) = trouble else { return Err(trouble) };
         let policy = recovery.policy;

@@ -19,6 +19,7 @@ use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
 use crate::schedule::Cut;
 use crate::wire::Pack;
+use crate::work::Work;
 use crate::{fork, stdio};
 
 /// Looks at the next run so often before it sleeps.
@@ -219,7 +220,7 @@ enum End {
 }
 
 /// Runs worker `rank`; returns its exit code.
-pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&Worker, usize) -> R) -> i32 {
+pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<usize, R>) -> i32 {
     let Inherited { control, event, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
@@ -233,7 +234,17 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&W
     let mut outbox = Outbox::new(control, rank, &notify);
     let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
-    let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
+    let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
+        let end = runs(inherited, &worker, &mut outbox, work);
+        work.end();
+        end
+    }));
+    if unwound.is_err() {
+        // As a thread's unwinding would. The first panic is the one that counts.
+        let noted = LAST_PANIC.take();
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| work.end())).map_err(std::mem::forget);
+        LAST_PANIC.set(noted);
+    }
     let end = unwound.unwrap_or_else(|payload| {
         if payload.is::<Stopped>() {
             outbox.drop_incomplete();
@@ -267,7 +278,7 @@ fn runs<R: Pack>(
     inherited: &Inherited,
     worker: &Worker,
     outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    work: &impl Work<usize, R>,
 ) -> End {
     let Inherited { control, cut, kept, mut again, .. } = *inherited;
     let slot = control.slot(worker.rank);
@@ -318,7 +329,7 @@ fn batches<R: Pack>(
     ranges: impl Iterator<Item = Range<usize>>,
     worker: &Worker,
     outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    work: &impl Work<usize, R>,
 ) -> Result<(), Undelivered> {
     let slot = control.slot(worker.rank);
     let forks = shm_core::fork_count();
@@ -326,7 +337,7 @@ fn batches<R: Pack>(
         slot.set_state(State::Working);
         for item in range {
             slot.item.store(item as u64, Ordering::Relaxed);
-            let result = worker.at_item(item, || work(worker, item));
+            let result = worker.at_item(item, || work.call(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
                 fork::vanish();
