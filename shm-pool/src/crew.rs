@@ -2,9 +2,6 @@
 
 #![allow(unsafe_code, reason = "lends chunks, each to one worker")]
 
-use std::marker::PhantomData;
-use std::sync::Arc;
-
 use ndarray::{ArrayView, ArrayViewMut, Dimension};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,13 +10,14 @@ use shm_core::{Element, Exclusive};
 use crate::builder::MapReduce;
 use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, MapError};
+use crate::fork::DiesWith;
 use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
 use crate::worker::Worker;
 
 /// Workers that were forked for the chunks of an array and are kept between runs; got from [`MapReduce::crew`].
 ///
-/// It stays in the thread that forked the workers, whose end is theirs too. Dropping it ends them and returns when they are gone. After
+/// The workers die with this process, and not when the thread that forked them ends. Dropping the crew ends them and returns when they are gone. After
 /// an error they are gone, and the crew can only be dropped. With [`retries`](MapReduce::retries) workers that have ended are replaced, those too that end
 /// between two runs. In a forked copy of this process a crew does nothing.
 ///
@@ -36,59 +34,36 @@ use crate::worker::Worker;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It cannot leave its thread:
-/// ```compile_fail,E0277
+/// Another thread may go on with it, also when the one that forked the workers has ended:
+/// ```
 /// # use shm_core::{Anonymous, SharedArray};
-/// # let mut array = SharedArray::<u8, _>::zeros(Anonymous, 10).unwrap();
-/// # let mut alone = array.exclusive().unwrap();
-/// let crew = shm_pool::MapReduce::new().crew(&mut alone, 1, |_, _, _: &mut [u8]| ()).unwrap();
-/// std::thread::scope(|scope| scope.spawn(move || drop(crew)));
+/// # let mut array = SharedArray::<u8, _>::zeros(Anonymous, 10)?;
+/// # let mut alone = array.exclusive()?;
+/// let mut crew = shm_pool::MapReduce::new().workers(1).threads_ok().crew(&mut alone, 5, |_, _, chunk: &mut [u8]| chunk.len())?;
+/// let lens = std::thread::scope(|scope| scope.spawn(move || crew.run()).join().unwrap())?;
+/// assert_eq!(lens, [5, 5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Crew<'a, 'e, T: Element, D: Dimension, R> {
-    /// Nothing for a pool with 0 workers and for an array without elements.
-    team: Option<Team>,
-    array: &'a mut Exclusive<'e, T, D>,
-    chunk_len: usize,
-    /// Whether the function may have an ordered section.
-    ordered: bool,
-    /// What the workers inherited, for a master without workers.
-    work: Box<Work<'a, T, R>>,
-    progress: Box<dyn Fn(usize, usize) + 'a>,
-    /// The workers end with this thread.
-    stays: PhantomData<*const ()>,
+    lent: Lent<'a, 'e, T, D, Box<Work<'a, T, R>>, Box<Progress<'a>>>,
 }
 
-type Work<'a, T, R> = dyn Fn(&Worker, usize, &mut [T]) -> R + 'a;
+type Work<'a, T, R> = dyn Fn(&Worker, usize, &mut [T]) -> R + Send + 'a;
+type Progress<'a> = dyn Fn(usize, usize) + Send + 'a;
 
 impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a, 'e, T, D, R> {
-    pub(crate) fn fork<P: Fn(usize, usize) + 'a>(
+    pub(crate) fn fork<P: Fn(usize, usize) + Send + Sync + 'a>(
         pool: &MapReduce<P>,
-        policy: Policy,
         array: &'a mut Exclusive<'e, T, D>,
         chunk_len: usize,
-        work: impl Fn(&Worker, usize, &mut [T]) -> R + 'a,
-        kept: bool,
+        work: impl Fn(&Worker, usize, &mut [T]) -> R + Send + 'a,
     ) -> Result<Self, Error> {
-        let chunks = cut(array, chunk_len)?;
-        let count = chunks.count();
-        let operation = format!("map {count} chunks");
-        let schedule = pool.checked_schedule(&operation)?;
-        let mut team = None;
-        if !pool.is_serial(count) {
-            pool.warn_of_threads();
-            let (workers, ordered) = (pool.worker_count(), pool.ordered);
-            let job = Job { operation, items: count, workers, schedule, ordered, kept, policy };
-            team = Some(Team::fork(job, &lend(&chunks, &work))?);
-        }
-        let progress: Box<dyn Fn(usize, usize) + 'a> = match &pool.progress {
-            Some(progress) => {
-                let progress: Arc<P> = progress.clone();
-                Box::new(move |done, total| progress(done, total))
-            }
+        let progress: Box<Progress<'a>> = match pool.progress.clone() {
+            Some(progress) => Box::new(move |done, total| progress(done, total)),
             None => Box::new(|_, _| ()),
         };
-        let ordered = pool.ordered;
-        Ok(Crew { team, array, chunk_len, ordered, work: Box::new(work), progress, stays: PhantomData })
+        let work: Box<Work<'a, T, R>> = Box::new(work);
+        Ok(Crew { lent: Lent::fork(pool, pool.policy(), array, chunk_len, work, progress, true)? })
     }
 
     /// Has all chunks worked on once, and returns the results in the order of the chunks.
@@ -113,7 +88,100 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run(&mut self) -> Result<Vec<R>, MapError<R>> {
-        Ok(self.outcome()?.into_results())
+        Ok(self.lent.outcome()?.into_results())
+    }
+
+    /// Returns how many workers there are.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(8).threads_ok();
+    /// let crew = pool.crew(&mut alone, 2, |_, _, _: &mut [u64]| ())?;
+    /// assert_eq!(crew.workers(), 2); // of the 8 in the pool: there are no more chunks
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn workers(&self) -> usize {
+        self.lent.workers()
+    }
+
+    /// Returns a view of the array, between runs.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter_mut().for_each(|x| *x += 1))?;
+    /// crew.run()?;
+    /// assert_eq!(crew.view().sum(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn view(&self) -> ArrayView<'_, T, D> {
+        self.lent.array.view()
+    }
+
+    /// Returns a mutable view of the array, between runs: the workers see in the next run what was written.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, SharedArray};
+    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
+    /// # let mut alone = array.exclusive()?;
+    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
+    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter().sum::<u64>())?;
+    /// crew.view_mut().fill(10);
+    /// assert_eq!(crew.run()?, [20, 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
+        self.lent.array.view_mut()
+    }
+}
+
+/// The chunks of an array and the workers that were forked for them: what crews and maps over chunks have in common.
+pub(crate) struct Lent<'a, 'e, T: Element, D: Dimension, F, G> {
+    /// Nothing for a pool with 0 workers and for an array without elements.
+    team: Option<Team>,
+    array: &'a mut Exclusive<'e, T, D>,
+    chunk_len: usize,
+    /// Whether the function may have an ordered section.
+    ordered: bool,
+    /// What the workers inherited, for those that replace others, and for a master without workers.
+    work: F,
+    progress: G,
+}
+
+impl<'a, 'e, T, D, R, F, G> Lent<'a, 'e, T, D, F, G>
+where
+    T: Element,
+    D: Dimension,
+    R: Serialize + DeserializeOwned,
+    F: Fn(&Worker, usize, &mut [T]) -> R,
+    G: Fn(usize, usize),
+{
+    pub(crate) fn fork<P>(
+        pool: &MapReduce<P>,
+        policy: Policy,
+        array: &'a mut Exclusive<'e, T, D>,
+        chunk_len: usize,
+        work: F,
+        progress: G,
+        kept: bool,
+    ) -> Result<Self, Error> {
+        let chunks = cut(array, chunk_len)?;
+        let count = chunks.count();
+        let operation = format!("map {count} chunks");
+        let schedule = pool.checked_schedule(&operation)?;
+        let mut team = None;
+        if !pool.is_serial(count) {
+            let forking = pool.forking(if kept { DiesWith::Process } else { DiesWith::Thread });
+            let (workers, ordered, is_call) = (pool.worker_count(), pool.ordered, false);
+            let job =
+                Job { operation, items: count, is_call, workers, schedule, ordered, kept, policy, forking };
+            team = Some(Team::fork(job, &lend(&chunks, &work))?);
+        }
+        Ok(Lent { team, array, chunk_len, ordered: pool.ordered, work, progress })
     }
 
     /// A run, behind all fronts.
@@ -134,52 +202,11 @@ impl<'a, 'e, T: Element, D: Dimension, R: Serialize + DeserializeOwned> Crew<'a,
         };
         Ok(Outcome::serial((0..count).map(each).collect()))
     }
+}
 
-    /// Returns how many workers there are.
-    ///
-    /// ```
-    /// # use shm_core::{Anonymous, SharedArray};
-    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
-    /// # let mut alone = array.exclusive()?;
-    /// # let pool = shm_pool::MapReduce::new().workers(8).threads_ok();
-    /// let crew = pool.crew(&mut alone, 2, |_, _, _: &mut [u64]| ())?;
-    /// assert_eq!(crew.workers(), 2); // of the 8 in the pool: there are no more chunks
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn workers(&self) -> usize {
+impl<T: Element, D: Dimension, F, G> Lent<'_, '_, T, D, F, G> {
+    fn workers(&self) -> usize {
         self.team.as_ref().map_or(0, Team::workers)
-    }
-
-    /// Returns a view of the array, between runs.
-    ///
-    /// ```
-    /// # use shm_core::{Anonymous, SharedArray};
-    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
-    /// # let mut alone = array.exclusive()?;
-    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
-    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter_mut().for_each(|x| *x += 1))?;
-    /// crew.run()?;
-    /// assert_eq!(crew.view().sum(), 4);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn view(&self) -> ArrayView<'_, T, D> {
-        self.array.view()
-    }
-
-    /// Returns a mutable view of the array, between runs: the workers see in the next run what was written.
-    ///
-    /// ```
-    /// # use shm_core::{Anonymous, SharedArray};
-    /// # let mut array = SharedArray::<u64, _>::zeros(Anonymous, 4)?;
-    /// # let mut alone = array.exclusive()?;
-    /// # let pool = shm_pool::MapReduce::new().workers(2).threads_ok();
-    /// let mut crew = pool.crew(&mut alone, 2, |_, _, chunk: &mut [u64]| chunk.iter().sum::<u64>())?;
-    /// crew.view_mut().fill(10);
-    /// assert_eq!(crew.run()?, [20, 20]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, D> {
-        self.array.view_mut()
     }
 }
 
@@ -219,9 +246,9 @@ fn cut<T: Element, D: Dimension>(
 impl<T: Element, D: Dimension, R> std::fmt::Debug for Crew<'_, '_, T, D, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Crew")
-            .field("workers", &self.team.as_ref().map_or(0, Team::workers))
-            .field("array", &self.array)
-            .field("chunk_len", &self.chunk_len)
+            .field("workers", &self.lent.workers())
+            .field("array", &self.lent.array)
+            .field("chunk_len", &self.lent.chunk_len)
             .finish_non_exhaustive()
     }
 }

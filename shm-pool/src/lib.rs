@@ -5,6 +5,7 @@
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
+//! - [`Background`]: one call in a child, awaited later.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
 //!
@@ -29,6 +30,8 @@
 //! # }
 //! ```
 
+mod adopt;
+mod background;
 mod builder;
 mod chunks;
 mod control;
@@ -36,6 +39,7 @@ mod cpus;
 mod crew;
 mod error;
 mod fork;
+mod hooks;
 mod inbox;
 mod items;
 mod map;
@@ -48,9 +52,11 @@ mod schedule;
 mod skip;
 mod stdio;
 mod trouble;
+mod warning;
 mod wire;
 mod worker;
 
+pub use background::Background;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::Crew;
 use crate::error::{Error, MapError};
 use crate::recovery::Policy;
 use crate::worker::Worker;
@@ -169,7 +168,7 @@ impl<P: Fn(usize, usize)> SkipFailed<'_, P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Ok(Crew::fork(self.0, self.policy(), array, chunk_len, work, false)?.outcome()?.into_partial())
+        Ok(self.0.chunks_outcome(self.policy(), array, chunk_len, work)?.into_partial())
     }
 }
 

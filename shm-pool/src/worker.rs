@@ -15,6 +15,7 @@ use rustix::thread::futex;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
+use crate::hooks::Hooks;
 use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
 use crate::schedule::Cut;
@@ -208,6 +209,7 @@ pub(crate) struct Inherited<'a> {
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
     pub(crate) kept: bool,
+    pub(crate) hooks: &'a Hooks,
     /// Items that were taken for this worker before it was forked, by another that has ended. They are of the run that goes on then.
     pub(crate) again: &'a [Range<usize>],
 }
@@ -220,7 +222,7 @@ enum End {
 
 /// Runs worker `rank`; returns its exit code.
 pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&Worker, usize) -> R) -> i32 {
-    let Inherited { control, event, .. } = *inherited;
+    let Inherited { control, event, hooks, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
     let notify = || -> Result<(), Errno> {
@@ -233,7 +235,10 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&W
     let mut outbox = Outbox::new(control, rank, &notify);
     let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
-    let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
+    let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
+        hooks.child();
+        runs(inherited, &worker, &mut outbox, work)
+    }));
     let end = unwound.unwrap_or_else(|payload| {
         if payload.is::<Stopped>() {
             outbox.drop_incomplete();
