@@ -181,7 +181,9 @@ struct Ordered {
     section: Mutex<u32>,
 }
 
-// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Sync` by itself.
+// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Send` by itself.
+unsafe impl Send for Control {}
+// SAFETY: the same, and everything else is `Sync` by itself.
 unsafe impl Sync for Control {}
 
 /// Address space for results, the first that the system grants. Memory is taken as it is used.

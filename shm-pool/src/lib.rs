@@ -6,6 +6,7 @@
 //! - [`WithState`]: the same maps, with a state that each worker makes once and gets back with every item.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
+//! - [`Background`]: one call in a child, awaited later.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
 //!
@@ -30,6 +31,8 @@
 //! # }
 //! ```
 
+mod adopt;
+mod background;
 mod builder;
 mod chunks;
 mod control;
@@ -37,6 +40,7 @@ mod cpus;
 mod crew;
 mod error;
 mod fork;
+mod hooks;
 mod inbox;
 mod items;
 mod map;
@@ -50,10 +54,12 @@ mod skip;
 mod state;
 mod stdio;
 mod trouble;
+mod warning;
 mod wire;
 mod work;
 mod worker;
 
+pub use background::Background;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};

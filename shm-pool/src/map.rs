@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::{Crew, on_chunks};
+use crate::crew::{Crew, Lent, on_chunks};
 use crate::error::{Error, MapError};
+use crate::fork::DiesWith;
 use crate::items::Items;
 use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
@@ -120,7 +121,6 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         reduce: impl FnMut(usize, R) -> S,
     ) -> Result<Outcome<S>, MapError<S>> {
         let total = items.len();
-        self.warn_of_threads();
         let call = |worker: &Worker, index| {
             // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
             // end by `_exit`, so nothing there drops the items, and nothing else uses them.
@@ -128,10 +128,10 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             work.call(worker, item)
         };
         let (operation, workers) = (operation(total), self.worker_count());
-        let schedule = self.checked_schedule(&operation)?;
-        let ordered = self.ordered;
-        let job = Job { operation, items: total, workers, schedule, ordered, kept: false, policy };
         let work = Around { call, end: || work.end() };
+        let (schedule, forking) = (self.checked_schedule(&operation)?, self.forking(DiesWith::Thread));
+        let (ordered, kept, is_call) = (self.ordered, false, false);
+        let job = Job { operation, items: total, is_call, workers, schedule, ordered, kept, policy, forking };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 
@@ -219,12 +219,30 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, on_chunks(work), false)?.run()
+        self.chunks_outcome(self.policy(), array, chunk_len, on_chunks(work)).map(Outcome::into_results)
+    }
+
+    /// The map over chunks behind all fronts.
+    pub(crate) fn chunks_outcome<T, D, R>(
+        &self,
+        policy: Policy,
+        array: &mut Exclusive<'_, T, D>,
+        chunk_len: usize,
+        work: impl for<'c> Work<(usize, &'c mut [T]), R>,
+    ) -> Result<Outcome<R>, MapError<R>>
+    where
+        T: Element,
+        D: Dimension,
+        R: Serialize + DeserializeOwned,
+    {
+        let progress = |done, total| self.tell_progress(done, total);
+        Lent::fork(self, policy, array, chunk_len, work, progress, false)?.outcome()
     }
 
     /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
     ///
-    /// Kept workers save the fork, and keep their page tables, which is most of the cost for a large array.
+    /// Kept workers save the fork, and keep their page tables, which is most of the cost for a large array. They die with this process, and not with the
+    /// thread that forked them: the crew may be given to another one.
     ///
     /// # Errors
     /// As [`map_chunks`](MapReduce::map_chunks), as far as the fork is concerned.
@@ -255,11 +273,11 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     where
         T: Element,
         D: Dimension,
-        F: Fn(&Worker, usize, &mut [T]) -> R + 'a,
+        F: Fn(&Worker, usize, &mut [T]) -> R + Send + 'a,
         R: Serialize + DeserializeOwned + 'a,
-        P: 'a,
+        P: Send + Sync + 'a,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, on_chunks(work), true)
+        Crew::fork(self, array, chunk_len, on_chunks(work))
     }
 }
 

@@ -52,6 +52,11 @@ impl Recovery {
         Recovery { policy, ..Recovery::default() }
     }
 
+    /// From here on a failure is the end of the run.
+    pub(crate) fn give_up(&mut self) {
+        self.policy = Policy::default();
+    }
+
     pub(crate) fn is_retired(&self, rank: usize) -> bool {
         self.retired.contains(&rank)
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::{Crew, on_chunks};
+use crate::crew::on_chunks;
 use crate::error::{Error, MapError};
 use crate::recovery::Policy;
 use crate::worker::Worker;
@@ -169,9 +169,7 @@ impl<P: Fn(usize, usize)> SkipFailed<'_, P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Ok(Crew::fork(self.0, self.policy(), array, chunk_len, on_chunks(work), false)?
-            .outcome()?
-            .into_partial())
+        Ok(self.0.chunks_outcome(self.policy(), array, chunk_len, on_chunks(work))?.into_partial())
     }
 }
 

@@ -11,6 +11,7 @@ use shm_core::{Element, Exclusive};
 use crate::builder::MapReduce;
 use crate::crew::Crew;
 use crate::error::{Error, MapError};
+use crate::master::Outcome;
 use crate::skip::{Partial, SkipFailed};
 use crate::work::{Stateful, Work};
 use crate::worker::Worker;
@@ -208,7 +209,7 @@ impl<P: Fn(usize, usize), S, I: Fn(&Worker) -> S> WithState<&MapReduce<P>, I> {
         R: Serialize + DeserializeOwned,
     {
         let work = on_chunks(self.init, work);
-        Crew::fork(self.maps, self.maps.policy(), array, chunk_len, work, false)?.run()
+        self.maps.chunks_outcome(self.maps.policy(), array, chunk_len, work).map(Outcome::into_results)
     }
 
     /// Forks a crew for the chunks of an array, whose workers keep their states from run to run; otherwise as [`MapReduce::crew`].
@@ -242,13 +243,13 @@ impl<P: Fn(usize, usize), S, I: Fn(&Worker) -> S> WithState<&MapReduce<P>, I> {
     where
         T: Element,
         D: Dimension,
-        F: Fn(&Worker, &mut S, usize, &mut [T]) -> R + 'a,
+        F: Fn(&Worker, &mut S, usize, &mut [T]) -> R + Send + 'a,
         R: Serialize + DeserializeOwned + 'a,
-        P: 'a,
-        I: 'a,
-        S: 'a,
+        P: Send + Sync + 'a,
+        I: Send + 'a,
+        S: Send + 'a,
     {
-        Crew::fork(self.maps, self.maps.policy(), array, chunk_len, on_chunks(self.init, work), true)
+        Crew::fork(self.maps, array, chunk_len, on_chunks(self.init, work))
     }
 }
 
@@ -363,6 +364,6 @@ impl<P: Fn(usize, usize), S, I: Fn(&Worker) -> S> WithState<SkipFailed<'_, P>, I
         R: Serialize + DeserializeOwned,
     {
         let (work, policy) = (on_chunks(self.init, work), self.maps.policy());
-        Ok(Crew::fork(self.maps.0, policy, array, chunk_len, work, false)?.outcome()?.into_partial())
+        Ok(self.maps.0.chunks_outcome(policy, array, chunk_len, work)?.into_partial())
     }
 }

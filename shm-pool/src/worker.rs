@@ -15,6 +15,7 @@ use rustix::thread::futex;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
+use crate::hooks::Hooks;
 use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
 use crate::schedule::Cut;
@@ -209,6 +210,7 @@ pub(crate) struct Inherited<'a> {
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
     pub(crate) kept: bool,
+    pub(crate) hooks: &'a Hooks,
     /// Items that were taken for this worker before it was forked, by another that has ended. They are of the run that goes on then.
     pub(crate) again: &'a [Range<usize>],
 }
@@ -221,7 +223,7 @@ enum End {
 
 /// Runs worker `rank`; returns its exit code.
 pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<usize, R>) -> i32 {
-    let Inherited { control, event, .. } = *inherited;
+    let Inherited { control, event, hooks, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
     let notify = || -> Result<(), Errno> {
@@ -235,6 +237,7 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
     let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
     let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
+        hooks.child();
         let end = runs(inherited, &worker, &mut outbox, work);
         work.end();
         end
