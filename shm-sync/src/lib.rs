@@ -40,7 +40,7 @@
 //! # Ok::<(), shm_sync::Error>(())
 //! ```
 //!
-//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
+//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for, and [`KernelSupport`] what is there.
 
 #![cfg_attr(loom, allow(dead_code, reason = "the models use a part of what the library does"))]
 
@@ -74,6 +74,8 @@ mod recursive;
 mod rwlock;
 mod semaphore;
 mod sequencer;
+#[cfg(not(loom))]
+mod support;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -109,3 +111,5 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 #[cfg(not(loom))]
 pub use sequencer::{Sequencer, Turn};
+#[cfg(not(loom))]
+pub use support::KernelSupport;

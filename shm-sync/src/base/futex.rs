@@ -81,7 +81,8 @@ impl Deadline {
 
 #[cfg(not(loom))]
 pub(crate) use os::{
-    MAX_WORDS, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for, wake_one,
+    MAX_WORDS, SLICE, can_wait_for_several, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all,
+    wake_for, wake_one,
 };
 
 #[cfg(loom)]
@@ -146,7 +147,16 @@ mod os {
     pub(crate) const MAX_WORDS: usize = 128;
 
     /// How long a sleep on several words lasts at most where the kernel cannot watch them all (`futex_waitv`, Linux 5.16).
-    const SLICE: Duration = Duration::from_millis(50);
+    pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+    /// Whether `futex_waitv` is there and permitted.
+    pub(crate) fn can_wait_for_several() -> bool {
+        // To wait for nothing is an invalid argument, where there is the call.
+        !matches!(
+            futex::waitv(&[], WaitvFlags::empty(), None, ClockId::Monotonic),
+            Err(Errno::NOSYS | Errno::PERM)
+        )
+    }
 
     /// Sleeps while every word holds what is expected of it, until somebody wakes one of them or `until` comes. [`MAX_WORDS`] at most.
     ///
