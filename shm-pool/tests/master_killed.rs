@@ -114,6 +114,42 @@ fn at_every_system_call_of_a_map() {
 }
 
 #[test]
+fn at_every_system_call_of_a_map_that_replaces_a_worker() {
+    let _watch = common::watchdog();
+    alone("at_every_system_call_of_a_map_that_replaces_a_worker", || {
+        let report = KillTest::new("map with a death")
+            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 10).unwrap())
+            .victim(|pids| {
+                kill_zone(|| {
+                    let found = pool(2).retries(1).map_plain(0..40u32, |worker, i| {
+                        // Where the pid of this one is to be found, and of the one before.
+                        let dies = i == 20 && pids.get(9) == 0;
+                        pids.set(
+                            if pids.get(9) == 0 { worker.rank() } else { 2 + worker.rank() },
+                            std::process::id(),
+                        );
+                        if dies {
+                            pids.set(9, 1);
+                            common::kill_self(libc::SIGKILL);
+                        }
+                        i
+                    });
+                    assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
+                })
+            })
+            .check(|pids, _point| {
+                for worker in (0..4).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
+                    while is_alive(worker) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            })
+            .run(Coverage::from_env());
+        println!("{report}");
+    });
+}
+
+#[test]
 fn when_the_thread_that_has_a_crew_ends_its_workers_do_too() {
     let _watch = common::watchdog();
     let pids = std::thread::spawn(|| {
