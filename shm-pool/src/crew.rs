@@ -205,7 +205,7 @@ fn lend<'c, T: Element, R>(chunks: &'c Chunks<T>, work: &'c OnChunks<'_, T, R>) 
 }
 
 /// Cuts an array into chunks.
-fn cut<T: Element, D: Dimension>(
+pub(crate) fn cut<T: Element, D: Dimension>(
     array: &mut Exclusive<'_, T, D>,
     chunk_len: usize,
 ) -> Result<Chunks<T>, Error> {
