@@ -37,6 +37,45 @@ fn fork(cpu: usize, work: impl FnOnce()) -> libc::pid_t {
     pid
 }
 
+/// Forks so many processes that end at once, and waits for them.
+pub fn fork_and_wait(processes: usize) {
+    let children: Vec<_> = (0..processes)
+        .map(|_| {
+            // SAFETY: the child ends at once; benches have one thread at this point, and `_exit` needs no lock.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                // SAFETY: no preconditions.
+                unsafe { libc::_exit(0) };
+            }
+            assert!(pid > 0, "cannot fork: {}", std::io::Error::last_os_error());
+            pid
+        })
+        .collect();
+    children.into_iter().for_each(join);
+}
+
+/// Has a process sleep, kills it and waits for it; returns the time from the kill on.
+pub fn kill_and_wait() -> Duration {
+    // SAFETY: as in `fork_and_wait`; `pause` has no preconditions.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        loop {
+            // SAFETY: no preconditions.
+            unsafe { libc::pause() };
+        }
+    }
+    assert!(pid > 0, "cannot fork: {}", std::io::Error::last_os_error());
+    std::thread::sleep(Duration::from_millis(1)); // it sleeps by then
+    let start = Instant::now();
+    let mut status = 0;
+    // SAFETY: the child is ours and not waited for yet; `status` is room for the answer.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+    }
+    start.elapsed()
+}
+
 fn join(pid: libc::pid_t) {
     let mut status = 0;
     // SAFETY: waits for our own child; `status` is room for the answer.

@@ -17,7 +17,27 @@ use std::time::Duration;
 /// Where a result goes. Zeroed at first, so that after a failure nobody takes old bytes for a result.
 pub(crate) struct Output<T>(NonNull<T>);
 
+/// Where a result goes that the caller may not want.
+pub(crate) struct Wanted<T>(Option<Output<T>>);
+
+impl<T: Copy> Wanted<T> {
+    pub(crate) fn put(self, result: T) {
+        if let Some(output) = self.0 {
+            output.put(result);
+        }
+    }
+}
+
 impl<T: Copy> Output<T> {
+    /// The same for a place that may be NULL, where the caller does not want the result.
+    ///
+    /// # Safety
+    /// As [`of`](Self::of).
+    pub(crate) unsafe fn wanted(place: *mut T) -> Wanted<T> {
+        // SAFETY: the caller's promise.
+        Wanted(unsafe { Self::of(place, "") }.ok())
+    }
+
     /// # Safety
     /// `place` is NULL, or points to writable memory for a `T`, for which zeros are valid, until this is gone.
     pub(crate) unsafe fn of(place: *mut T, what: &str) -> Outcome<Self> {

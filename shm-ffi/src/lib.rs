@@ -5,6 +5,7 @@
 //! | `status.rs`, `error.rs` | what functions return; the text of the last error |
 //! | `types.rs` | options, element types, what is known about arrays and segments |
 //! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs` | segments and arrays |
+//! | `callback.rs`, `memory.rs` | functions that the library calls; memory that it allocates for the caller |
 //! | `sync/` | the primitives, one file each |
 //!
 //! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` (what comes in is checked), `handle`
@@ -31,6 +32,10 @@ mod segment;
 
 mod array;
 
+mod callback;
+
+mod memory;
+
 mod sync;
 
 // What is underneath.
@@ -41,7 +46,9 @@ mod input;
 mod pin;
 
 pub use array::*;
+pub use callback::{shm_action_t, shm_once_run_t};
 pub use error::{shm_last_errno, shm_last_error};
+pub use memory::shm_free;
 pub use segment::*;
 pub use status::*;
 pub use sync::*;

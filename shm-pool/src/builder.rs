@@ -1,10 +1,14 @@
 //! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::cpus;
-use crate::fork::thread_count;
+use crate::error::Error;
+use crate::fork::{DiesWith, Forking};
+use crate::hooks::Hooks;
 use crate::recovery::Policy;
+use crate::schedule::Schedule;
+use crate::warning::Warning;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -38,17 +42,11 @@ pub struct MapReduce<P = fn(usize, usize)> {
     default_workers: OnceLock<usize>,
     serial_below: usize,
     retries: usize,
+    schedule: Option<Schedule>,
+    pub(crate) ordered: bool,
     warning: Warning,
+    hooks: Hooks,
     pub(crate) progress: Option<Arc<P>>,
-}
-
-/// What happens before the fork in a master with several threads.
-#[derive(Clone)]
-enum Warning {
-    /// One line on standard error, once in the life of the process.
-    Once,
-    Never,
-    Call(Arc<dyn Fn(&str) + Send + Sync>),
 }
 
 impl MapReduce {
@@ -70,7 +68,10 @@ impl MapReduce {
             default_workers: OnceLock::new(),
             serial_below: 0,
             retries: 0,
+            schedule: None,
+            ordered: false,
             warning: Warning::Once,
+            hooks: Hooks::NONE,
             progress: None,
         }
     }
@@ -156,6 +157,61 @@ impl<P> MapReduce<P> {
         Policy { retries: self.retries, skip: false }
     }
 
+    /// Sets how items are shared out to the workers (default: [`Schedule::Guided`] with a chunk of 1; [`Schedule::Dynamic`] for an
+    /// [ordered](MapReduce::ordered) map).
+    ///
+    /// For chunks of an array, an item of the schedule is a chunk of the array. A schedule with chunks of 0 items is refused by the map, with
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument).
+    ///
+    /// ```
+    /// use shm_pool::{MapReduce, Schedule};
+    /// let pool = MapReduce::new().workers(3).threads_ok().schedule(Schedule::Static);
+    /// let ranks = pool.map(0..7, |worker, _| worker.rank())?;
+    /// assert_eq!(ranks, [0, 0, 0, 1, 1, 2, 2]); // shares that are known in advance
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> MapReduce<P> {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Says that the function has an [ordered section](crate::Worker::ordered): OpenMP's `ordered` clause.
+    ///
+    /// The default schedule is `Dynamic(1)` then, single items: whoever had a batch of a hundred would let the one behind it wait until the last of them has had
+    /// its turn. An explicit [`schedule`](MapReduce::schedule) wins. An ordered map has 4 294 967 294 items at most.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let written = SharedArray::<u64, _>::zeros(Anonymous, 101)?; // their number, then they
+    /// let pool = MapReduce::new().workers(2).threads_ok().ordered();
+    /// pool.map(0..100u64, |worker, i| {
+    ///     let square = i * i; // whenever that is ready
+    ///     worker.ordered(|| {
+    ///         let at = written.get(0) + 1;
+    ///         written.set(0, at);
+    ///         written.set(at as usize, square);
+    ///     });
+    /// })?;
+    /// assert!((0..100).all(|i| written.get(i + 1) == (i * i) as u64));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn ordered(mut self) -> MapReduce<P> {
+        self.ordered = true;
+        self
+    }
+
+    /// The schedule of the maps, which is known to be possible.
+    pub(crate) fn checked_schedule(&self, operation: &str) -> Result<Schedule, Error> {
+        let default = if self.ordered { Schedule::Dynamic(1) } else { Schedule::default() };
+        let schedule = self.schedule.unwrap_or(default);
+        schedule.check(operation)?;
+        Ok(schedule)
+    }
+
     /// Calls `progress` in the master's thread as results arrive, with the number of those that have and of all.
     ///
     /// Results of quick items arrive many at a time, those of slow items about every 5 ms.
@@ -176,7 +232,10 @@ impl<P> MapReduce<P> {
             default_workers: self.default_workers,
             serial_below: self.serial_below,
             retries: self.retries,
+            schedule: self.schedule,
+            ordered: self.ordered,
             warning: self.warning,
+            hooks: self.hooks,
             progress: Some(Arc::new(progress)),
         }
     }
@@ -223,6 +282,46 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Has three functions called around each fork of this pool, also of workers that replace others and of those that are kept: `before` and `parent`
+    /// in the master, in the thread that forks, `child` in the new process before anything else of the program's. For runtimes that have to be told of
+    /// forks: Python's `PyOS_BeforeFork`, `PyOS_AfterFork_Parent` and `PyOS_AfterFork_Child`. A second call replaces the functions of the first.
+    ///
+    /// The order is: the [warning](MapReduce::on_warning) if there is one, `before`, writing out standard output and error, the fork, then `parent`
+    /// and `child`. Each `before` that returns is followed by one `parent`, also when the system refuses the fork. They may print, wait for other
+    /// threads and allocate; they may not use this pool, whose forks would call them again. `child` runs in a process with one thread, and a lock that
+    /// another thread of the master held stays locked there: that is for `before` to prevent.
+    ///
+    /// # Panics
+    /// A panic of `before` or `parent` goes on in the caller when the workers that were forked already are gone; after one of `before` there is no fork
+    /// and no `parent`. A panic of `child` is the worker's: [`Panicked`](crate::ErrorKind::Panicked), at no item.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let (here, forks) = (std::process::id(), Arc::new(AtomicU32::new(0)));
+    /// let count = forks.clone();
+    /// let pool = MapReduce::new().workers(2).threads_ok().fork_hooks(
+    ///     || println!("about to fork"),
+    ///     move || assert!(count.fetch_add(1, Ordering::Relaxed) < 2, "one for each worker"),
+    ///     move || assert_ne!(std::process::id(), here),
+    /// );
+    /// assert_eq!(pool.map(0..3, |_worker, i| i)?, [0, 1, 2]);
+    /// assert_eq!(forks.load(Ordering::Relaxed), 2);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fork_hooks(
+        mut self,
+        before: impl Fn() + Send + Sync + 'static,
+        parent: impl Fn() + Send + Sync + 'static,
+        child: impl Fn() + Send + Sync + 'static,
+    ) -> MapReduce<P> {
+        self.hooks = Hooks::new(before, parent, child);
+        self
+    }
+
     /// Returns how many workers a map with enough items forks: at most one for each item.
     ///
     /// ```
@@ -238,23 +337,9 @@ impl<P> MapReduce<P> {
         items == 0 || items < self.serial_below || self.worker_count() == 0
     }
 
-    /// To be called before a fork.
-    pub(crate) fn warn_of_threads(&self) {
-        static WARNED: Once = Once::new();
-        if matches!(self.warning, Warning::Never)
-            || WARNED.is_completed() && matches!(self.warning, Warning::Once)
-        {
-            return;
-        }
-        let Some(threads) = thread_count().filter(|threads| *threads > 1) else { return };
-        let text = format!(
-            "shm-pool: this process has {threads} threads, and forked workers have only one; a lock that another thread holds now stays \
-             locked in them. Fork before the threads start, or say MapReduce::threads_ok()"
-        );
-        match &self.warning {
-            Warning::Call(warning) => warning(&text),
-            _ => WARNED.call_once(|| eprintln!("{text}")),
-        }
+    /// How a team of this pool is forked.
+    pub(crate) fn forking(&self, dies_with: DiesWith) -> Forking {
+        Forking { hooks: self.hooks.clone(), warning: self.warning.clone(), dies_with }
     }
 }
 
@@ -273,7 +358,10 @@ impl<P> Clone for MapReduce<P> {
             default_workers: self.default_workers.clone(),
             serial_below: self.serial_below,
             retries: self.retries,
+            schedule: self.schedule,
+            ordered: self.ordered,
             warning: self.warning.clone(),
+            hooks: self.hooks.clone(),
             progress: self.progress.clone(),
         }
     }

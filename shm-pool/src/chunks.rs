@@ -2,7 +2,7 @@
 //!
 //! Why that is sound. The array is held through `&mut Exclusive`: no other process has it attached (its exclusive lease), and in this process nothing
 //! else can reach it while the borrow lasts, which is as long as the workers live. The workers reach it by this file only; the
-//! scheduler gives a chunk's number to one worker in a run, by one compare-exchange on the batch that it is in (`Control::claim`). The master's thread is
+//! scheduler gives a chunk's number to one worker in a run, by one compare-exchange on the batch that it is in (`Control::claims`). The master's thread is
 //! blocked while a run lasts; a run that fails returns when the workers are dead. Between two runs of a crew the workers touch nothing.
 
 #![allow(unsafe_code, reason = "lends disjoint mutable chunks of an array to forked workers")]

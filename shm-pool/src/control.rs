@@ -1,11 +1,12 @@
 //! The control segment: all that master and workers tell each other, as atomics in shared pages.
 //!
-//! One anonymous segment of kind pool with three entries: `control` (the structures below), `critical` (the mutex of the critical section) and
-//! `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
+//! One anonymous segment of kind pool with these entries: `control` (the structures below), `critical` (the mutex of the critical section),
+//! `ordered` (that of the ordered one, if there is one) and `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
 //! `worker.rs` and `master.rs`. Nothing here blocks.
 
 #![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -14,6 +15,8 @@ use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
 use shm_sync::{LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
+use crate::order::Order;
+use crate::schedule::Cut;
 
 /// What is common to all workers.
 #[repr(C, align(128))]
@@ -36,6 +39,11 @@ pub(crate) struct Header {
     /// How many workers sleep on `freed`. +388.
     pub(crate) hungry: AtomicU32,
     _pad3: [u32; 30],
+    /// The item whose ordered section comes next; futex word of those who wait for their turn. +512.
+    turn: AtomicU32,
+    /// How many sleep on `turn`, at least. +516.
+    turn_sleepers: AtomicU32,
+    _pad4: [u32; 30],
 }
 
 /// What the master wants to be woken for while it sleeps.
@@ -87,11 +95,11 @@ pub(crate) struct Slot {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 512 && size_of::<Slot>() == 16384);
+    assert!(size_of::<Header>() == 640 && size_of::<Slot>() == 16384);
     assert!(
         std::mem::offset_of!(Header, cursor) == 128 && std::mem::offset_of!(Header, master_sleeps) == 256
     );
-    assert!(std::mem::offset_of!(Header, freed) == 384);
+    assert!(std::mem::offset_of!(Header, freed) == 384 && std::mem::offset_of!(Header, turn) == 512);
     assert!(std::mem::offset_of!(Slot, begun) == 28 && std::mem::offset_of!(Slot, kept_for) == 40);
     assert!(std::mem::offset_of!(Slot, tail) == 128 && std::mem::offset_of!(Slot, ring) == 256);
     assert!(std::mem::offset_of!(Slot, words) == 8448);
@@ -146,10 +154,20 @@ pub(crate) struct Message {
     pub(crate) len: u64,
 }
 
+impl Message {
+    /// The items, if there can be such.
+    pub(crate) fn items(&self) -> Option<Range<usize>> {
+        let first = usize::try_from(self.first).ok()?;
+        Some(first..first.checked_add(usize::try_from(self.count).ok()?)?)
+    }
+}
+
 /// This process's handle of the control segment; workers inherit the master's.
 pub(crate) struct Control {
     pub(crate) arena: Arena,
     critical: Mutex<u32>,
+    /// What an ordered run has besides.
+    ordered: Option<Ordered>,
     base: NonNull<u8>,
     workers: usize,
     batches: usize,
@@ -157,7 +175,15 @@ pub(crate) struct Control {
     _segment: Segment,
 }
 
-// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Sync` by itself.
+/// The items of an ordered run, and the mutex of its section.
+struct Ordered {
+    items: usize,
+    section: Mutex<u32>,
+}
+
+// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Send` by itself.
+unsafe impl Send for Control {}
+// SAFETY: the same, and everything else is `Sync` by itself.
 unsafe impl Sync for Control {}
 
 /// Address space for results, the first that the system grants. Memory is taken as it is used.
@@ -165,15 +191,26 @@ const RESERVES: [usize; 4] = [64 << 30, 8 << 30, 1 << 30, 64 << 20];
 
 impl Control {
     /// Makes the segment for so many workers and batches.
+    #[cfg(test)]
     pub(crate) fn new(workers: usize, batches: usize) -> Result<Control, Error> {
-        Control::reserving(workers, batches, &RESERVES)
+        Control::with_order(workers, batches, 0)
     }
 
-    fn reserving(workers: usize, batches: usize, reserves: &[usize]) -> Result<Control, Error> {
+    /// Makes the segment for so many workers and batches, and so many items that have turns (0: none have).
+    pub(crate) fn with_order(workers: usize, batches: usize, turns: usize) -> Result<Control, Error> {
+        Control::reserving(workers, batches, turns, &RESERVES)
+    }
+
+    fn reserving(workers: usize, batches: usize, turns: usize, reserves: &[usize]) -> Result<Control, Error> {
         let below = |e: shm_core::Error| segment_error(&e).caused_by(e);
-        let len = size_of::<Header>() + workers * size_of::<Slot>() + batches * size_of::<AtomicU64>();
+        let words = batches + turns.div_ceil(64);
+        let len = size_of::<Header>() + workers * size_of::<Slot>() + words * size_of::<AtomicU64>();
         let contents = Contents::new().kind(SegmentKind::Pool).bytes("control", len, 128).map_err(below)?;
         let contents = Mutex::plan(contents, "critical", 0u32).map_err(lock_error)?;
+        let contents = match turns {
+            0 => contents,
+            _ => Mutex::plan(contents, "ordered", 0u32).map_err(lock_error)?,
+        };
         let contents = contents.arena("results", Arena::MIN_LEN).map_err(below)?;
         let create = |reserve: usize| {
             SegmentOptions::new().sparse(true).reserve_max(len + reserve).create_anonymous(&contents)
@@ -188,16 +225,22 @@ impl Control {
         let segment = segment.map_err(below)?;
         let arena = Arena::create_in(&segment, "results").map_err(below)?;
         let critical = Mutex::attach_in(&segment, "critical").map_err(lock_error)?;
+        let ordered = match turns {
+            0 => None,
+            items => {
+                Some(Ordered { items, section: Mutex::attach_in(&segment, "ordered").map_err(lock_error)? })
+            }
+        };
         let offset = segment.entry("control").map_err(below)?.offset();
         // No dereference: the entry lies inside the mapping.
         let base =
             NonNull::new(segment.as_ptr().wrapping_add(offset)).expect("a mapping is not at address 0");
-        Ok(Control { arena, critical, base, workers, batches, _segment: segment })
+        Ok(Control { arena, critical, ordered, base, workers, batches, _segment: segment })
     }
 
     #[cfg(test)]
     pub(crate) fn with_room_for(bytes: usize) -> Control {
-        Control::reserving(1, 0, &[Arena::MIN_LEN + bytes]).unwrap()
+        Control::reserving(1, 0, 0, &[Arena::MIN_LEN + bytes]).unwrap()
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -227,15 +270,36 @@ impl Control {
         unsafe { self.base.add(at).cast::<AtomicU64>().as_ref() }
     }
 
+    /// Whose turn it is, if this run is ordered.
+    pub(crate) fn order(&self) -> Option<Order<'_>> {
+        let Ordered { items, section } = self.ordered.as_ref()?;
+        let at =
+            size_of::<Header>() + self.workers * size_of::<Slot>() + self.batches * size_of::<AtomicU64>();
+        // SAFETY: as in `owner`; behind the owner words the entry has room for a bit for each of the items, in whole words.
+        let passed = unsafe {
+            std::slice::from_raw_parts(self.base.add(at).cast::<AtomicU64>().as_ptr(), items.div_ceil(64))
+        };
+        let Header { turn, turn_sleepers: sleepers, .. } = self.header();
+        Some(Order { turn, sleepers, passed, items: *items as u32, section })
+    }
+
     #[inline]
     pub(crate) fn stopped(&self) -> bool {
         self.header().stop.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes the next free batch of `run` for worker `rank`: one compare-exchange, which records who has it.
-    pub(crate) fn claim(&self, run: u32, rank: usize) -> Option<usize> {
+    /// The batches of `run` that worker `rank` takes, one after the other: those that are given to it in advance, or any that nobody has taken yet.
+    pub(crate) fn claims(&self, cut: &Cut, run: u32, rank: usize) -> impl Iterator<Item = usize> {
+        let mut given = cut.given_to(rank);
+        std::iter::from_fn(move || match &mut given {
+            Some(given) => given.find(|batch| self.take(run, rank, *batch)),
+            None => self.claim(run, rank),
+        })
+    }
+
+    /// Takes the next free batch of `run` for worker `rank`.
+    fn claim(&self, run: u32, rank: usize) -> Option<usize> {
         let cursor = &self.header().cursor;
-        let mine = u64::from(run) << 32 | (rank as u64 + 1);
         loop {
             // Acquire: whoever sees the cursor of a run sees what the master wrote before it.
             let at = cursor.load(Ordering::Acquire);
@@ -243,12 +307,7 @@ impl Control {
             if (at >> 32) as u32 != run || batch >= self.batches {
                 return None;
             }
-            let word = self.owner(batch);
-            let found = word.load(Ordering::Relaxed);
-            // A word of an earlier run is free. One of a later run cannot be taken by a worker that comes late.
-            let free = found == 0 || (run.wrapping_sub((found >> 32) as u32) as i32) > 0;
-            let taken =
-                free && word.compare_exchange(found, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            let taken = self.take(run, rank, batch);
             // The cursor is a hint: whoever comes by moves it on, so that a death in between stops nobody.
             let _ = cursor.compare_exchange(at, at + 1, Ordering::Release, Ordering::Relaxed);
             if taken {
@@ -257,9 +316,22 @@ impl Control {
         }
     }
 
-    /// Whether there are batches in `run` that nobody has taken.
-    pub(crate) fn has_free_batches(&self, run: u32) -> bool {
-        (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none())
+    /// Takes a batch of `run` for worker `rank`, if nobody has: one compare-exchange, which records who has it.
+    fn take(&self, run: u32, rank: usize, batch: usize) -> bool {
+        let word = self.owner(batch);
+        let mine = u64::from(run) << 32 | (rank as u64 + 1);
+        let found = word.load(Ordering::Relaxed);
+        // A word of an earlier run is free. One of a later run cannot be taken by a worker that comes late.
+        let free = found == 0 || (run.wrapping_sub((found >> 32) as u32) as i32) > 0;
+        free && word.compare_exchange(found, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether there are batches in `run` that worker `rank` could take.
+    pub(crate) fn has_batches_for(&self, cut: &Cut, run: u32, rank: usize) -> bool {
+        match cut.given_to(rank) {
+            Some(mut given) => given.any(|batch| self.taker(run, batch).is_none()),
+            None => (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none()),
+        }
     }
 
     /// The worker that has taken a batch in `run`.
@@ -310,6 +382,9 @@ impl Control {
         slot.tail.store(slot.head.load(Ordering::Relaxed), Ordering::Relaxed);
         slot.words_len.store(0, Ordering::Relaxed);
         slot.set_state(State::Idle);
+        if let Some(order) = self.order() {
+            order.repair();
+        }
     }
 
     /// Enters the critical section; a holder that died in it leaves it free.
@@ -317,9 +392,9 @@ impl Control {
         self.critical.lock().or_else(LockError::recover)
     }
 
-    /// Another handle of the critical section's mutex.
-    pub(crate) fn critical_section(&self) -> Mutex<u32> {
-        self.critical.clone()
+    /// Other handles of the sections' mutexes, in the order in which they may be entered one inside of the other.
+    pub(crate) fn sections(&self) -> Vec<Mutex<u32>> {
+        self.ordered.iter().map(|ordered| &ordered.section).chain([&self.critical]).cloned().collect()
     }
 }
 

@@ -11,8 +11,8 @@ use rustix::mm::Advice;
 /// Memory from here on is worth the call: a few large pages.
 const WORTH: usize = 8 << 20;
 
-/// Asks for large pages in memory that nobody has touched yet: private, or shared with processes forked later.
-pub(crate) fn ask_for_large<T>(untouched: &mut [MaybeUninit<T>]) {
+/// Asks for large pages in memory that nobody has touched yet.
+fn ask_for_large<T>(untouched: &mut [MaybeUninit<T>]) {
     let (start, len) = (untouched.as_mut_ptr().cast::<u8>(), size_of_val(untouched));
     if len < WORTH {
         return;
@@ -24,11 +24,12 @@ pub(crate) fn ask_for_large<T>(untouched: &mut [MaybeUninit<T>]) {
     let _ = unsafe { rustix::mm::madvise(start.with_addr(from).cast(), len, Advice::LinuxHugepage) };
 }
 
-/// An empty vector with room for so many elements, in large pages if they are many.
-pub(crate) fn vec_with_capacity<T>(elements: usize) -> Vec<T> {
-    let mut vec = Vec::with_capacity(elements);
+/// An empty vector with room for so many elements, in large pages if they are many; nothing if the system refuses the memory.
+pub(crate) fn vec_with_capacity<T>(elements: usize) -> Option<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(elements).ok()?;
     ask_for_large(vec.spare_capacity_mut());
-    vec
+    Some(vec)
 }
 
 #[cfg(test)]
@@ -38,10 +39,11 @@ mod tests {
     #[test]
     fn advised_memory_is_memory() {
         for elements in [0, 1, WORTH / 8 - 1, WORTH / 8, WORTH + 3] {
-            let mut vec = vec_with_capacity::<u64>(elements);
+            let mut vec = vec_with_capacity::<u64>(elements).unwrap();
             vec.extend(0..elements as u64);
             assert!(vec.capacity() >= elements && vec.iter().zip(0..).all(|(found, i)| *found == i));
         }
-        assert!(vec_with_capacity::<()>(usize::MAX).is_empty());
+        assert!(vec_with_capacity::<()>(usize::MAX).unwrap().is_empty());
+        assert!(vec_with_capacity::<u64>(1 << 58).is_none());
     }
 }

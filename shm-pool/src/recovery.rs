@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use crate::control::{Control, Message};
 use crate::error::Error;
+use crate::inbox::Inbox;
 use crate::master::Team;
-use crate::results::{Inbox, Unreadable};
+use crate::results::Unreadable;
 use crate::trouble::Trouble;
-use crate::worker::Worker;
+use crate::wire::Pack;
+use crate::work::Work;
 
 /// So many workers may end one after the other, in one place, at no item and without a result in between, before the run fails.
 const ENDS_AT_NO_ITEM: usize = 3;
@@ -52,6 +52,11 @@ impl Recovery {
         Recovery { policy, ..Recovery::default() }
     }
 
+    /// From here on a failure is the end of the run.
+    pub(crate) fn give_up(&mut self) {
+        self.policy = Policy::default();
+    }
+
     pub(crate) fn is_retired(&self, rank: usize) -> bool {
         self.retired.contains(&rank)
     }
@@ -74,13 +79,13 @@ impl Team {
     /// Does what the policy says about a worker's failure, or gives it back: the run fails.
     ///
     /// `accept` takes in what the worker had sent before.
-    pub(crate) fn recover<R: Serialize, S>(
+    pub(crate) fn recover<R: Pack, S>(
         &mut self,
         trouble: Trouble,
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> Result<(), Trouble> {
         let (Trouble::Died(rank) | Trouble::Gave(rank)) = trouble else { return Err(trouble) };
         let policy = recovery.policy;
@@ -103,6 +108,9 @@ impl Team {
                     }
                     recovery.failures.push(self.explain(&trouble, *tries, inbox));
                     inbox.skip(item);
+                    if let Some(order) = self.control.order() {
+                        order.pass(item);
+                    }
                 }
             }
             None if recovery.is_hopeless(rank, inbox.done()) => return Err(trouble),
@@ -111,7 +119,7 @@ impl Team {
         }
         let again = self.unfinished(rank, inbox);
         self.control.write_off(rank);
-        if again.is_empty() && !self.kept && !self.control.has_free_batches(self.run) {
+        if again.is_empty() && !self.kept && !self.control.has_batches_for(&self.cut, self.run, rank) {
             recovery.retired.push(rank);
             return Ok(());
         }

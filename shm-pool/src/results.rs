@@ -1,27 +1,23 @@
 //! Results on their way from a worker to the master.
 //!
-//! In the worker an [`Outbox`] serialises (postcard) the results of consecutive items one after another into a private buffer and, now and then, copies the
-//! buffer into a block of the arena and sends a message. In the master an [`Inbox`] copies the block out, frees it, has each result
-//! reduced and puts what comes out into input order.
+//! In the worker an [`Outbox`] packs the results of consecutive items one after another into a private buffer and, now and then, copies the buffer into
+//! a block of the arena and sends a message. In the master [`accept`] copies the block out, frees it, has each result reduced and puts what comes out
+//! into the [`Inbox`]. How a result becomes bytes is in `wire.rs`.
 
 #![allow(unsafe_code, reason = "madvise on the pages of a block")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use postcard::ser_flavors::Flavor;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::thread::futex;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use shm_core::OwnerId;
 
 use crate::control::{Control, Failure, Message, WakeFor};
-use crate::pages;
+use crate::inbox::{Filling, Inbox};
+use crate::wire::{Pack, Unpack};
 
 /// A buffer that has so many bytes is sent: with the results of small items it fits a chunk of the arena.
 const FULL: usize = 60 << 10;
@@ -83,12 +79,12 @@ impl<'a> Outbox<'a> {
 
     /// Adds the result of `item`, which follows the one before or begins anew after [`send`](Self::send).
     #[inline]
-    pub(crate) fn put<R: Serialize>(&mut self, item: usize, result: &R) -> Result<(), Undelivered> {
+    pub(crate) fn put<R: Pack>(&mut self, item: usize, result: &R) -> Result<(), Undelivered> {
         if self.count == 0 {
             self.first = item;
         }
         debug_assert_eq!(self.first + self.count, item);
-        if let Err(error) = postcard::serialize_with_flavor(result, Append(&mut self.buffer)) {
+        if let Err(error) = result.pack(&mut self.buffer) {
             return Err(Undelivered::Failed(Failure::Encode(error.to_string())));
         }
         self.complete = self.buffer.len();
@@ -213,38 +209,6 @@ fn populate(start: *mut u8, len: usize) -> Result<(), Errno> {
     }
 }
 
-/// Serialises behind what a buffer holds.
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Append<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // Numbers are a few bytes long; a copy of a length that is only known now costs more than they do.
-        match *bytes {
-            [a] => self.0.push(a),
-            [a, b] => self.0.extend_from_slice(&[a, b]),
-            [a, b, c] => self.0.extend_from_slice(&[a, b, c]),
-            [a, b, c, d] => self.0.extend_from_slice(&[a, b, c, d]),
-            [a, b, c, d, e] => self.0.extend_from_slice(&[a, b, c, d, e]),
-            [a, b, c, d, e, f, g, h] => self.0.extend_from_slice(&[a, b, c, d, e, f, g, h]),
-            _ => self.0.extend_from_slice(bytes),
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
 /// What is wrong with a message.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
@@ -256,165 +220,48 @@ pub(crate) enum Unreadable {
     Block(shm_core::Error),
 }
 
-/// The results that have arrived, in input order.
-pub(crate) struct Inbox<S> {
-    total: usize,
-    /// Results of the items 0, 1, 2, ...
-    head: Vec<S>,
-    /// Later ones, in pieces, by their first item.
-    pieces: BTreeMap<usize, Vec<S>>,
-    done: usize,
-    /// Items that will have no result.
-    skipped: BTreeSet<usize>,
-    bytes: Vec<u8>,
-}
-
-impl<S> Inbox<S> {
-    pub(crate) fn new(total: usize) -> Inbox<S> {
-        Inbox::of(total, pages::vec_with_capacity(total))
-    }
-
-    /// One in which all results are.
-    pub(crate) fn complete(results: Vec<S>) -> Inbox<S> {
-        Inbox::of(results.len(), results)
-    }
-
-    fn of(total: usize, head: Vec<S>) -> Inbox<S> {
-        let done = head.len();
-        Inbox { total, head, pieces: BTreeMap::new(), done, skipped: BTreeSet::new(), bytes: Vec::new() }
-    }
-
-    pub(crate) fn done(&self) -> usize {
-        self.done
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        self.done + self.skipped.len() == self.total
-    }
-
-    /// Waits no longer for the result of an item, which is missing.
-    pub(crate) fn skip(&mut self, item: usize) {
-        self.skipped.insert(item);
-    }
-
-    /// Takes in what a message tells of: frees the block and calls `reduce` for each result.
-    pub(crate) fn accept<R: DeserializeOwned>(
-        &mut self,
-        control: &Control,
-        rank: usize,
-        message: Message,
-        reduce: &mut impl FnMut(usize, R) -> S,
-    ) -> Result<(), Unreadable> {
-        self.bytes.clear();
-        if message.len > 0 {
-            let block = control.arena.adopt(message.offset, OwnerId::KEPT).map_err(Unreadable::Block)?;
-            // Checked before so much memory is asked for.
-            if message.len > block.capacity() as u64 {
-                return Err(Unreadable::Nonsense("results longer than their block"));
-            }
-            self.bytes.resize(message.len as usize, 0);
-            block.read(0, &mut self.bytes).map_err(Unreadable::Block)?;
+/// Takes in what a message tells of: frees the block, calls `reduce` for each result and puts what comes out into the inbox.
+pub(crate) fn accept<R: Unpack, S>(
+    inbox: &mut Inbox<S>,
+    control: &Control,
+    rank: usize,
+    message: Message,
+    reduce: &mut impl FnMut(usize, R) -> S,
+) -> Result<(), Unreadable> {
+    let range = message.items().and_then(|items| inbox.free(items));
+    let mut bytes = std::mem::take(&mut inbox.bytes);
+    bytes.clear();
+    if message.len > 0 {
+        let block = control.arena.adopt(message.offset, OwnerId::KEPT).map_err(Unreadable::Block)?;
+        // Checked before so much memory is asked for.
+        if message.len > block.capacity() as u64 {
+            return Err(Unreadable::Nonsense("results longer than their block"));
         }
-        let range = self.check(message).ok_or(Unreadable::Nonsense("items that nobody waits for"))?;
-        if message.len > 0 {
-            control.block_freed(rank);
-        }
-        let next = range.start == self.head.len();
-        let mut piece = if next { std::mem::take(&mut self.head) } else { Vec::with_capacity(range.len()) };
-        let outcome = decode(&self.bytes, range.clone(), |item, result| piece.push(reduce(item, result)));
-        let complete = if next { piece.len() - range.start } else { piece.len() };
-        self.done += complete;
-        if next {
-            self.head = piece;
-        } else if !piece.is_empty() {
-            self.pieces.insert(range.start, piece);
-        }
-        while let Some(entry) = self.pieces.first_entry()
-            && *entry.key() == self.head.len()
-        {
-            self.head.append(&mut entry.remove());
-        }
-        self.bytes.shrink_to(4 * FULL);
-        outcome
+        bytes.resize(message.len as usize, 0);
+        block.read(0, &mut bytes).map_err(Unreadable::Block)?;
     }
-
-    /// The items of a message, if they exist and have not arrived before.
-    fn check(&self, message: Message) -> Option<Range<usize>> {
-        let first = usize::try_from(message.first).ok()?;
-        let end = first.checked_add(usize::try_from(message.count).ok()?)?;
-        let free = first >= self.head.len()
-            && end <= self.total
-            && first < end
-            && self.skipped.range(first..end).next().is_none()
-            && self.pieces.range(..end).next_back().is_none_or(|(start, piece)| start + piece.len() <= first);
-        free.then_some(first..end)
+    let range = range.ok_or(Unreadable::Nonsense("items that nobody waits for"))?;
+    if message.len > 0 {
+        control.block_freed(rank);
     }
-
-    /// Which of these items have not arrived and are not skipped.
-    pub(crate) fn missing(&self, range: Range<usize>) -> Vec<Range<usize>> {
-        let mut missing = Vec::new();
-        let mut next = range.start.max(self.head.len());
-        for (start, piece) in self.pieces.range(..range.end) {
-            self.not_skipped(next..*start, &mut missing);
-            next = next.max(start + piece.len());
-        }
-        self.not_skipped(next..range.end, &mut missing);
-        missing
-    }
-
-    /// Appends what is left of a range without the items that are skipped.
-    fn not_skipped(&self, range: Range<usize>, to: &mut Vec<Range<usize>>) {
-        if range.is_empty() {
-            return;
-        }
-        let mut next = range.start;
-        for skipped in self.skipped.range(range.clone()) {
-            if *skipped > next {
-                to.push(next..*skipped);
-            }
-            next = skipped + 1;
-        }
-        if next < range.end {
-            to.push(next..range.end);
-        }
-    }
-
-    /// All results, when all have arrived.
-    pub(crate) fn into_results(self) -> Vec<S> {
-        debug_assert!(self.is_complete() && self.pieces.is_empty());
-        self.head
-    }
-
-    /// What has arrived, in the order of the items, and nothing for those that are skipped.
-    pub(crate) fn into_partial(self) -> Vec<Option<S>> {
-        let mut partial = Vec::with_capacity(self.total);
-        let total = self.total;
-        for (item, result) in self.into_finished() {
-            partial.resize_with(item, || None);
-            partial.push(Some(result));
-        }
-        partial.resize_with(total, || None);
-        partial
-    }
-
-    /// What has arrived, with the items' indices.
-    pub(crate) fn into_finished(self) -> Vec<(usize, S)> {
-        let pieces = std::iter::once((0, self.head)).chain(self.pieces);
-        pieces.flat_map(|(start, piece)| (start..).zip(piece)).collect()
-    }
+    let outcome = decode(&bytes, inbox.fill(range), reduce);
+    bytes.shrink_to(4 * FULL);
+    inbox.bytes = bytes;
+    outcome
 }
 
 /// Reads one result after the other.
-fn decode<R: DeserializeOwned>(
+fn decode<R: Unpack, S>(
     bytes: &[u8],
-    items: Range<usize>,
-    mut each: impl FnMut(usize, R),
+    mut arrivals: Filling<S>,
+    reduce: &mut impl FnMut(usize, R) -> S,
 ) -> Result<(), Unreadable> {
     let mut rest = bytes;
+    let items = arrivals.rest();
     for item in items.clone() {
-        let (result, behind) = postcard::take_from_bytes(rest).map_err(|e| Unreadable::Decode(item, e))?;
+        let (result, behind) = R::unpack(rest).map_err(|e| Unreadable::Decode(item, e))?;
         rest = behind;
-        each(item, result);
+        arrivals.push(reduce(item, result));
     }
     if rest.is_empty() {
         Ok(())
@@ -438,7 +285,7 @@ mod tests {
 
     fn receive(control: &Control, inbox: &mut Inbox<u64>) -> Result<(), Unreadable> {
         while let Some(message) = control.slot(0).pop() {
-            inbox.accept(control, 0, message, &mut |_, r: u64| r)?;
+            accept(inbox, control, 0, message, &mut |_, r: u64| r)?;
         }
         Ok(())
     }
@@ -446,7 +293,7 @@ mod tests {
     #[test]
     fn results_come_in_any_order_and_leave_in_input_order() {
         let control = Control::new(1, 0).unwrap();
-        let mut inbox = Inbox::new(6);
+        let mut inbox = Inbox::new(6).unwrap();
         send(&control, &[(4, 40), (5, 50)]);
         send(&control, &[(1, 10)]);
         receive(&control, &mut inbox).unwrap();
@@ -467,7 +314,7 @@ mod tests {
     #[test]
     fn skipped_items_are_not_missed() {
         let control = Control::new(1, 0).unwrap();
-        let mut inbox = Inbox::new(8);
+        let mut inbox = Inbox::new(8).unwrap();
         send(&control, &[(0, 0), (1, 10)]);
         send(&control, &[(5, 50)]);
         receive(&control, &mut inbox).unwrap();
@@ -529,7 +376,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let control = Control::new(1, 0).unwrap();
-        let mut inbox = Inbox::new(4);
+        let mut inbox = Inbox::new(4).unwrap();
         send(&control, &[(1, 1)]);
         receive(&control, &mut inbox).unwrap();
         for (first, count) in [(1, 1), (0, 2), (4, 1), (3, 2), (0, 0), (u64::MAX, 1), (2, u64::MAX)] {

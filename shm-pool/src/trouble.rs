@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use crate::control::{Failure, State};
 use crate::error::{Error, ErrorKind, Exit};
+use crate::inbox::Inbox;
 use crate::master::Team;
-use crate::results::{Inbox, Unreadable};
+use crate::results::Unreadable;
 
 /// What went wrong in a run, and with which worker.
 #[derive(Debug)]
@@ -45,17 +46,27 @@ impl Team {
         | Trouble::NotReplaced(rank, _)) = *trouble;
         let pid = self.children[rank].pid();
         let slot = self.control.slot(rank);
-        let who = format!("worker {rank} (pid {pid})");
+        let who = match self.is_call {
+            true => format!("its process (pid {pid})"),
+            false => format!("worker {rank} (pid {pid})"),
+        };
         let item = self.item_of(rank, inbox);
         let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        // The one item of a call is not worth a word.
+        let at = |before: &str, item: Option<usize>| match item {
+            Some(item) if !self.is_call => format!("{before}item {item}{tried}"),
+            _ => tried.clone(),
+        };
         let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
         let error = match trouble {
             Trouble::Died(_) => {
                 let exit = self.children[rank].exit().unwrap_or(Exit::Unknown);
                 let working = item.filter(|_| slot.state() == Some(State::Working));
                 let place = match (working, slot.state()) {
-                    (Some(item), _) => format!(" while it worked on item {item}{tried}"),
+                    (Some(item), _) => at(" while it worked on ", Some(item)),
+                    (None, Some(State::Finished)) if self.is_call => " after the call".to_owned(),
                     (None, Some(State::Finished)) => " after its last item".to_owned(),
+                    (None, _) if self.is_call => " beside the call".to_owned(),
                     (None, _) => " between two items".to_owned(),
                 };
                 let error =
@@ -71,18 +82,17 @@ impl Team {
             }
             Trouble::Gave(_) => match slot.failure() {
                 Some(Failure::Panic(panic)) => {
-                    let at = if panic.location.is_empty() {
+                    let place = if panic.location.is_empty() {
                         String::new()
                     } else {
                         format!(" ({})", panic.location)
                     };
-                    let item_text = item.map_or(String::new(), |item| format!(" at item {item}{tried}"));
-                    let reason = format!("{who} panicked{item_text}: {}{at}", panic.message);
+                    let reason = format!("{who} panicked{}: {}{place}", at(" at ", item), panic.message);
                     new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
                 }
                 Some(Failure::Encode(text)) => {
-                    let item_text = item.map_or("an item".to_owned(), |item| format!("item {item}{tried}"));
-                    let reason = format!("the result of {item_text} cannot be serialised: {text}");
+                    let of = at(" of ", item);
+                    let reason = format!("the result{of} cannot be serialised: {text}");
                     new(ErrorKind::Encode, reason).at_item(item)
                 }
                 Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
@@ -94,7 +104,8 @@ impl Team {
                 None => new(ErrorKind::Corrupted, format!("{who} gave up and its reason was overwritten")),
             },
             Trouble::Unreadable(_, Unreadable::Decode(item, error)) => {
-                let reason = format!("the result of item {item} cannot be read back: {error}");
+                let of = at(" of ", Some(*item));
+                let reason = format!("the result{of} cannot be read back: {error}");
                 new(ErrorKind::Decode, reason)
                     .at_item(Some(*item))
                     .remedy("its type does not read what it writes; look at its serde attributes")
@@ -113,7 +124,7 @@ impl Team {
             )
             .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)"),
         };
-        error.with_unfinished(self.unfinished(rank, inbox))
+        if self.is_call { error.at_item(None) } else { error.with_unfinished(self.unfinished(rank, inbox)) }
     }
 
     /// The item that a worker is at, or was at when it ended; nothing if it is at none, or has sent that one's result.
@@ -127,11 +138,11 @@ impl Team {
     /// The items that a worker had taken and whose results have not arrived.
     pub(crate) fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
         let mut unfinished: Vec<Range<usize>> = Vec::new();
-        for batch in 0..self.schedule.batches() {
+        for batch in 0..self.cut.batches() {
             if self.control.taker(self.run, batch) != Some(rank) {
                 continue;
             }
-            for range in inbox.missing(self.schedule.range(batch)) {
+            for range in inbox.missing(self.cut.range(batch)) {
                 match unfinished.last_mut() {
                     Some(last) if last.end == range.start => last.end = range.end,
                     _ => unfinished.push(range),

@@ -12,12 +12,15 @@ use std::sync::atomic::Ordering;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;
-use serde::Serialize;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
+use crate::hooks::Hooks;
+use crate::order::Turns;
 use crate::results::{Outbox, Undelivered};
-use crate::schedule::Schedule;
+use crate::schedule::Cut;
+use crate::wire::Pack;
+use crate::work::Work;
 use crate::{fork, stdio};
 
 /// Looks at the next run so often before it sleeps.
@@ -41,12 +44,32 @@ pub struct Worker<'a> {
     workers: usize,
     /// Nothing in the master of a pool with 0 workers.
     control: Option<&'a Control>,
+    /// Nothing without the clause `ordered`.
+    turns: Option<Turns<'a>>,
+    in_critical: Cell<bool>,
 }
 
 impl<'a> Worker<'a> {
     /// The master, where the pool has no workers.
-    pub(crate) fn master() -> Worker<'static> {
-        Worker { rank: 0, workers: 0, control: None }
+    pub(crate) fn master(ordered: bool) -> Worker<'static> {
+        let turns = ordered.then(|| Turns::new(None));
+        Worker { rank: 0, workers: 0, control: None, turns, in_critical: Cell::new(false) }
+    }
+
+    fn new(rank: usize, control: &'a Control) -> Worker<'a> {
+        let turns = control.order().map(|order| Turns::new(Some(order)));
+        let (workers, control) = (control.workers(), Some(control));
+        Worker { rank, workers, control, turns, in_critical: Cell::new(false) }
+    }
+
+    /// Calls the function with an item.
+    #[inline]
+    pub(crate) fn at_item<R>(&self, item: usize, work: impl FnOnce() -> R) -> R {
+        let Some(turns) = &self.turns else { return work() };
+        turns.begin(item);
+        let result = work();
+        turns.end();
+        result
     }
 
     /// Returns the number of this worker: from 0 to [`workers`](Worker::workers) - 1; 0 in the master, when there are no workers.
@@ -62,7 +85,7 @@ impl<'a> Worker<'a> {
         self.rank
     }
 
-    /// Returns how many workers were forked; at most one for each item, and 0 when the function runs in the master.
+    /// Returns how many workers were forked; at most one for each item (and each chunk of the [schedule](crate::Schedule)), and 0 when the function runs in the master.
     ///
     /// ```
     /// use shm_pool::MapReduce;
@@ -98,8 +121,79 @@ impl<'a> Worker<'a> {
             Ok(guard) => guard,
             Err(error) => panic!("cannot enter the critical section: {error}"),
         });
+        let _entered = Entered::new(&self.in_critical);
         section()
     }
+
+    /// Calls `section` when those of all earlier items are over: sections run in the order of the items, one at a time.
+    ///
+    /// The map has to say [`ordered`](crate::MapReduce::ordered). Waits as long as it takes; signals do not end the wait. An item that never enters passes its
+    /// turn when it ends. The [critical section](Worker::critical) may be entered from inside of this one, not the other way round.
+    ///
+    /// **Death**: if a worker dies in the section, or panics, the map fails, and those who wait for their turn leave at once (their
+    /// functions are unwound, without a panic's message). With [`retries`](crate::MapReduce::retries) the fresh worker that gets the item has the item's turn again;
+    /// one that is [skipped](crate::MapReduce::skip_failed) loses its turn. An item that is worked on a second time because of *another's* failure may
+    /// have had its turn: then it enters again when the section is free, out of order; with the default schedule that is the item whose
+    /// result was about to be sent, at most. A worker is not killed in the section because of somebody else's failure, unless it stays there for more than
+    /// a second.
+    ///
+    /// # Panics
+    /// If the item has entered before, if the map is not ordered, from inside of the critical section (an earlier item may be
+    /// waiting for that), in a process that the function has forked, and where the system offers no robust futexes.
+    ///
+    /// ```
+    /// use shm_core::{Anonymous, SharedArray};
+    /// use shm_pool::MapReduce;
+    ///
+    /// let last = SharedArray::<u64, _>::zeros(Anonymous, ())?;
+    /// let pool = MapReduce::new().workers(2).threads_ok().ordered();
+    /// let before = pool.map(1..=100u64, |worker, i| worker.ordered(|| {
+    ///     let before = last.get(());
+    ///     last.set((), i);
+    ///     before
+    /// }))?;
+    /// assert_eq!(before, (0..100).collect::<Vec<_>>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ordered<T>(&self, section: impl FnOnce() -> T) -> T {
+        let Some(turns) = &self.turns else {
+            panic!(
+                "worker.ordered() was called in a map that is not ordered: say MapReduce::ordered() of its pool"
+            )
+        };
+        assert!(
+            !self.in_critical.get(),
+            "worker.ordered() was called inside of worker.critical(): an earlier item may wait for the critical section and would never have its turn"
+        );
+        turns.section(section)
+    }
+}
+
+/// Says that the critical section was entered, and when it is left, that it was.
+struct Entered<'a>(&'a Cell<bool>);
+
+impl Entered<'_> {
+    fn new(cell: &Cell<bool>) -> Entered<'_> {
+        cell.set(true);
+        Entered(cell)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// What a worker is unwound with when it waits for what will not come: the run is over.
+struct Stopped;
+
+/// Leaves the function and the loop around it, because the master has stopped the workers.
+pub(crate) fn stop() -> ! {
+    if cfg!(panic = "abort") {
+        fork::leave(FAILED); // what was not sent is lost; the run has failed
+    }
+    panic::resume_unwind(Box::new(Stopped))
 }
 
 impl std::fmt::Debug for Worker<'_> {
@@ -111,11 +205,12 @@ impl std::fmt::Debug for Worker<'_> {
 /// What a worker inherits.
 pub(crate) struct Inherited<'a> {
     pub(crate) control: &'a Control,
-    pub(crate) schedule: &'a Schedule,
+    pub(crate) cut: &'a Cut,
     /// The eventfd that wakes the master.
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
     pub(crate) kept: bool,
+    pub(crate) hooks: &'a Hooks,
     /// Items that were taken for this worker before it was forked, by another that has ended. They are of the run that goes on then.
     pub(crate) again: &'a [Range<usize>],
 }
@@ -127,12 +222,8 @@ enum End {
 }
 
 /// Runs worker `rank`; returns its exit code.
-pub(crate) fn run<R: Serialize>(
-    inherited: &Inherited,
-    rank: usize,
-    work: &impl Fn(&Worker, usize) -> R,
-) -> i32 {
-    let Inherited { control, event, .. } = *inherited;
+pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<usize, R>) -> i32 {
+    let Inherited { control, event, hooks, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
     let notify = || -> Result<(), Errno> {
@@ -143,10 +234,26 @@ pub(crate) fn run<R: Serialize>(
         }
     };
     let mut outbox = Outbox::new(control, rank, &notify);
-    let worker = Worker { rank, workers: control.workers(), control: Some(control) };
+    let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
-    let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
+    let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
+        hooks.child();
+        let end = runs(inherited, &worker, &mut outbox, work);
+        work.end();
+        end
+    }));
+    if unwound.is_err() {
+        // As a thread's unwinding would. The first panic is the one that counts.
+        let noted = LAST_PANIC.take();
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| work.end())).map_err(std::mem::forget);
+        LAST_PANIC.set(noted);
+    }
     let end = unwound.unwrap_or_else(|payload| {
+        if payload.is::<Stopped>() {
+            outbox.drop_incomplete();
+            let _ = outbox.send();
+            return End::Done;
+        }
         let failure = Failure::Panic(last_panic(&*payload));
         std::mem::forget(payload); // its destructor could panic again
         outbox.drop_incomplete();
@@ -170,19 +277,19 @@ pub(crate) fn run<R: Serialize>(
 }
 
 /// One run after the other.
-fn runs<R: Serialize>(
+fn runs<R: Pack>(
     inherited: &Inherited,
     worker: &Worker,
     outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    work: &impl Work<usize, R>,
 ) -> End {
-    let Inherited { control, schedule, kept, mut again, .. } = *inherited;
+    let Inherited { control, cut, kept, mut again, .. } = *inherited;
     let slot = control.slot(worker.rank);
     let mut seen = 0;
     loop {
         let Some(run) = next_run(control, seen) else { return End::Done };
-        let claimed = std::iter::from_fn(|| control.claim(run, worker.rank));
-        let ranges = again.iter().cloned().chain(claimed.map(|batch| schedule.range(batch)));
+        let claimed = control.claims(cut, run, worker.rank).map(|batch| cut.range(batch));
+        let ranges = again.iter().cloned().chain(claimed);
         let outcome = batches(control, ranges, worker, outbox, work);
         again = &[];
         slot.set_state(State::Idle);
@@ -220,12 +327,12 @@ fn next_run(control: &Control, seen: u32) -> Option<u32> {
 }
 
 /// Works on batches until there are no more.
-fn batches<R: Serialize>(
+fn batches<R: Pack>(
     control: &Control,
     ranges: impl Iterator<Item = Range<usize>>,
     worker: &Worker,
     outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    work: &impl Work<usize, R>,
 ) -> Result<(), Undelivered> {
     let slot = control.slot(worker.rank);
     let forks = shm_core::fork_count();
@@ -233,7 +340,7 @@ fn batches<R: Serialize>(
         slot.set_state(State::Working);
         for item in range {
             slot.item.store(item as u64, Ordering::Relaxed);
-            let result = work(worker, item);
+            let result = worker.at_item(item, || work.call(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
                 fork::vanish();

@@ -41,7 +41,9 @@
 //! # Ok::<(), shm_sync::Error>(())
 //! ```
 //!
-//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
+//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for, and [`KernelSupport`] what is there.
+
+#![cfg_attr(loom, allow(dead_code, reason = "the models use a part of what the library does"))]
 
 mod base;
 
@@ -74,8 +76,9 @@ mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
 mod semaphore;
-#[cfg(not(loom))]
 mod sequencer;
+#[cfg(not(loom))]
+mod support;
 #[cfg(not(loom))]
 mod value;
 
@@ -115,5 +118,7 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 #[cfg(not(loom))]
 pub use sequencer::{Sequencer, Turn};
+#[cfg(not(loom))]
+pub use support::KernelSupport;
 #[cfg(not(loom))]
 pub use value::Value;

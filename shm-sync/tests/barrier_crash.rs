@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{Barrier, ErrorKind, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -263,109 +263,110 @@ impl Place {
 
 #[test]
 fn killed_anywhere_alone() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("join, wait, leave")
-        .prepare(|| Place::new(1))
-        .victim(|place| {
-            place.announce();
-            kill_zone(|| {
-                let party = place.barrier.join().unwrap();
-                party.wait().unwrap();
-                drop(party);
-                place.barrier.wait().unwrap();
-            });
-        })
-        .check(|place, _point| {
-            match place.barrier.wait_timeout(FAR) {
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Broken),
-            }
-            place.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("join, wait, leave")
+            .prepare(|| Place::new(1))
+            .victim(|place| {
+                place.announce();
+                kill_zone(|| {
+                    let party = place.barrier.join().unwrap();
+                    party.wait().unwrap();
+                    drop(party);
+                    place.barrier.wait().unwrap();
+                });
+            })
+            .check(|place, _point| {
+                match place.barrier.wait_timeout(FAR) {
+                    Ok(_) => {}
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Broken),
+                }
+                place.check();
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// The last party is killed anywhere in its wait: the sleeper gets through, or is told.
 #[test]
 fn killed_anywhere_as_the_last_one() {
-    let _watchdog = watchdog();
     for acts in [false, true] {
-        let outcome = KillTest::new("arrive last")
-            .prepare(|| {
-                let place: &'static Place = Box::leak(Box::new(Place::new(2)));
-                let other = fork(|| {
-                    if let Err(error) = place.barrier.wait_timeout(FAR) {
-                        assert_eq!(error.kind(), ErrorKind::Broken);
+        killed_often_enough(|| {
+            KillTest::new("arrive last")
+                .prepare(|| {
+                    let place: &'static Place = Box::leak(Box::new(Place::new(2)));
+                    let other = fork(|| {
+                        if let Err(error) = place.barrier.wait_timeout(FAR) {
+                            assert_eq!(error.kind(), ErrorKind::Broken);
+                        }
+                    });
+                    wait_asleep(&other);
+                    (place, other)
+                })
+                .victim(move |(place, _)| {
+                    // Only what is private: the other one writes to the barrier at moments of its own.
+                    announce_list();
+                    kill_zone(|| {
+                        if acts {
+                            place.barrier.wait_with(|| ()).unwrap();
+                        } else {
+                            place.barrier.wait().unwrap();
+                        }
+                    });
+                })
+                .check(|(place, mut other), _point| {
+                    // Killed before it had arrived, perhaps before it had a seat: then nothing tells the other one to go.
+                    while other.try_wait().is_none() {
+                        let _ = place.barrier.wait_timeout(Duration::from_millis(1));
                     }
-                });
-                wait_asleep(&other);
-                (place, other)
-            })
-            .victim(move |(place, _)| {
-                // Only what is private: the other one writes to the barrier at moments of its own.
-                announce_list();
-                kill_zone(|| {
-                    if acts {
-                        place.barrier.wait_with(|| ()).unwrap();
-                    } else {
-                        place.barrier.wait().unwrap();
-                    }
-                });
-            })
-            .check(|(place, mut other), _point| {
-                // Killed before it had arrived, perhaps before it had a seat: then nothing tells the other one to go.
-                while other.try_wait().is_none() {
-                    let _ = place.barrier.wait_timeout(Duration::from_millis(1));
-                }
-                other.expect_success();
-                place.check();
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+                    other.expect_success();
+                    place.check();
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("wait in vain")
-        .prepare(|| Place::new(2))
-        .victim(|place| {
-            place.announce();
-            let wait = kill_zone(|| place.barrier.wait_timeout(Duration::from_millis(5)));
-            assert_eq!(wait.unwrap_err().kind(), ErrorKind::TimedOut);
-        })
-        .check(|place, _point| place.check())
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("wait in vain")
+            .prepare(|| Place::new(2))
+            .victim(|place| {
+                place.announce();
+                let wait = kill_zone(|| place.barrier.wait_timeout(Duration::from_millis(5)));
+                assert_eq!(wait.unwrap_err().kind(), ErrorKind::TimedOut);
+            })
+            .check(|place, _point| place.check())
+            .run(Coverage::from_env())
+    });
 }
 
 #[test]
 fn killed_anywhere_in_abort_and_reset() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("abort, reset")
-        .prepare(|| {
-            let place: &'static Place = Box::leak(Box::new(Place::new(3)));
-            let victim = fork(|| drop(place.barrier.wait()));
-            wait_asleep(&victim);
-            let other =
-                fork(|| assert_eq!(place.barrier.wait_timeout(FAR).unwrap_err().kind(), ErrorKind::Broken));
-            wait_asleep(&other);
-            drop(victim);
-            (place, other)
-        })
-        .victim(|(place, _)| {
-            place.announce();
-            kill_zone(|| {
-                place.barrier.abort().unwrap();
-                place.barrier.reset().unwrap();
-            });
-        })
-        .check(|(place, other), _point| {
-            other.expect_success();
-            place.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("abort, reset")
+            .prepare(|| {
+                let place: &'static Place = Box::leak(Box::new(Place::new(3)));
+                let victim = fork(|| drop(place.barrier.wait()));
+                wait_asleep(&victim);
+                let other = fork(|| {
+                    assert_eq!(place.barrier.wait_timeout(FAR).unwrap_err().kind(), ErrorKind::Broken)
+                });
+                wait_asleep(&other);
+                drop(victim);
+                (place, other)
+            })
+            .victim(|(place, _)| {
+                place.announce();
+                kill_zone(|| {
+                    place.barrier.abort().unwrap();
+                    place.barrier.reset().unwrap();
+                });
+            })
+            .check(|(place, other), _point| {
+                other.expect_success();
+                place.check();
+            })
+            .run(Coverage::from_env())
+    });
 }

@@ -4,30 +4,16 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    watchdog,
 };
 use shm_sync::{ByteChannel, Channel, ErrorKind, Primitive};
-use shm_testkit::{Coverage, KillTest, Report, announce, kill_zone};
+use shm_testkit::{Coverage, KillTest, announce, kill_zone};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 const FAR: Duration = Duration::from_secs(100);
 const FIXED: usize = 320;
-
-/// Runs a kill test, in a long run as often as it takes for a thousand kills.
-fn often(mut run: impl FnMut() -> Report) {
-    let enough = if std::env::var_os("SHM_TEST_LONG").is_some() { 1000 } else { 1 };
-    let mut kills = 0;
-    while kills < enough {
-        let outcome = run();
-        report(&outcome);
-        if outcome.skipped_reason.is_some() {
-            return;
-        }
-        kills += outcome.kills;
-    }
-    println!("{kills} kills in all");
-}
 
 /// A channel in plain shared bytes, so that the kill test can watch them.
 struct Place {
@@ -83,8 +69,7 @@ const LONG: &[u8] = b"a message of 27 bytes, here";
 
 #[test]
 fn killed_anywhere_in_a_send() {
-    let _watchdog = watchdog();
-    often(|| {
+    killed_often_enough(|| {
         KillTest::new("send")
             .prepare(|| {
                 let place = Place::new(32);
@@ -108,9 +93,8 @@ fn killed_anywhere_in_a_send() {
 
 #[test]
 fn killed_anywhere_in_a_receive() {
-    let _watchdog = watchdog();
     for lends in [false, true] {
-        often(|| {
+        killed_often_enough(|| {
             KillTest::new(if lends { "receive with" } else { "receive" })
                 .prepare(|| {
                     let place = Place::new(100);
@@ -148,8 +132,7 @@ fn killed_anywhere_in_a_receive() {
 /// A consumer sleeps: whatever the victim has published reaches it, though it may be the re-check that wakes it.
 #[test]
 fn killed_anywhere_in_a_send_to_a_sleeper() {
-    let _watchdog = watchdog();
-    often(|| {
+    killed_often_enough(|| {
         KillTest::new("send to a sleeper")
             .prepare(|| {
                 let place: &'static Place = Box::leak(Box::new(Place::new(32)));
@@ -184,8 +167,7 @@ fn killed_anywhere_in_a_send_to_a_sleeper() {
 /// A producer sleeps for room: whatever the victim has taken lets it on.
 #[test]
 fn killed_anywhere_in_a_receive_with_a_sleeper() {
-    let _watchdog = watchdog();
-    often(|| {
+    killed_often_enough(|| {
         KillTest::new("receive with a sleeper")
             .prepare(|| {
                 let place: &'static Place = Box::leak(Box::new(Place::new(8)));
@@ -217,9 +199,8 @@ fn killed_anywhere_in_a_receive_with_a_sleeper() {
 /// On the way to sleep, asleep, or giving up, at either gate.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     for sends in [false, true] {
-        often(|| {
+        killed_often_enough(|| {
             KillTest::new(if sends { "wait for room in vain" } else { "wait for a message in vain" })
                 .prepare(|| {
                     let place = Place::new(8);
@@ -252,8 +233,7 @@ fn killed_anywhere_in_a_wait_that_times_out() {
 /// Whoever closes is killed in it: open or closed, and if closed then for everybody, sleepers included.
 #[test]
 fn killed_anywhere_in_closing() {
-    let _watchdog = watchdog();
-    often(|| {
+    killed_often_enough(|| {
         KillTest::new("close")
             .prepare(|| {
                 let place: &'static Place = Box::leak(Box::new(Place::new(8)));
@@ -283,8 +263,7 @@ fn killed_anywhere_in_closing() {
 /// The end of a closed channel, where a consumer takes the producers' lock too.
 #[test]
 fn killed_anywhere_in_hearing_of_the_end() {
-    let _watchdog = watchdog();
-    often(|| {
+    killed_often_enough(|| {
         KillTest::new("receive from a closed channel")
             .prepare(|| {
                 let place = Place::new(8);

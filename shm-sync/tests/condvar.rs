@@ -8,6 +8,7 @@ mod common;
 
 use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
 use shm_sync::{Condvar, ErrorKind, LockError, Mutex, Primitive, WaitOutcome};
+use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -220,10 +221,7 @@ fn producers_and_consumers_lose_nothing() {
     let children: Vec<_> = (0..2)
         .map(|way| {
             fork(move || {
-                std::thread::scope(|scope| {
-                    scope.spawn(|| produce(way));
-                    scope.spawn(|| consume(way));
-                });
+                in_threads(2, |index| if index == 0 { produce(way) } else { consume(way) });
             })
         })
         .collect();

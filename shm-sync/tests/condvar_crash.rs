@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{Condvar, ErrorKind, LockError, Mutex, MutexGuard, Primitive, WaitOutcome};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -100,54 +100,54 @@ fn recovered(error: LockError<MutexGuard<'_, [u64; 2]>>) -> Result<Waited<'_>, s
 /// consumed it, the other one does, and needs no help for that.
 #[test]
 fn killed_anywhere_in_a_wait() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("wait, notified")
-        .prepare(|| {
-            let store: &'static Store = Box::leak(Box::new(Store::new()));
-            let step = &shared_counters()[0];
-            let dead = || step.load(SeqCst) == 2;
-            // Sleeps behind the victim, as a rule, so that the victim is the one that is woken.
-            let other = fork(|| {
-                wait_until(|| step.load(SeqCst) == 1 && store.waiting() > 0 || dead());
-                std::thread::sleep(Duration::from_millis(2));
-                store.consume();
-            });
-            let notifier = fork(|| {
-                wait_until(|| step.load(SeqCst) == 1 && store.waiting() == 2 || dead());
-                std::thread::sleep(Duration::from_millis(2));
+    killed_often_enough(|| {
+        KillTest::new("wait, notified")
+            .prepare(|| {
+                let store: &'static Store = Box::leak(Box::new(Store::new()));
+                let step = &shared_counters()[0];
+                let dead = || step.load(SeqCst) == 2;
+                // Sleeps behind the victim, as a rule, so that the victim is the one that is woken.
+                let other = fork(|| {
+                    wait_until(|| step.load(SeqCst) == 1 && store.waiting() > 0 || dead());
+                    std::thread::sleep(Duration::from_millis(2));
+                    store.consume();
+                });
+                let notifier = fork(|| {
+                    wait_until(|| step.load(SeqCst) == 1 && store.waiting() == 2 || dead());
+                    std::thread::sleep(Duration::from_millis(2));
+                    store.add(1);
+                    store.arrived.notify_one().unwrap();
+                });
+                (store, step, other, notifier)
+            })
+            .victim(|(store, step, _, _)| {
+                announce(store.mutex_bytes, 80);
+                announce_list();
+                step.store(1, SeqCst);
+                kill_zone(|| {
+                    let long = Duration::from_millis(50);
+                    let waited = store.arrived.wait_while_timeout(store.lock(), |store| store[0] == 0, long);
+                    let (mut guard, outcome) = waited.unwrap();
+                    if outcome == WaitOutcome::Notified {
+                        guard[0] -= 1;
+                        std::hint::black_box(&mut guard);
+                        guard[1] += 1;
+                    }
+                });
+            })
+            .check(|(store, step, other, notifier), _point| {
+                step.store(2, SeqCst);
+                notifier.expect_success();
+                // Only looked at: a lock call would get news that are the other one's.
+                wait_until(|| store.peek_stock() == 0);
                 store.add(1);
                 store.arrived.notify_one().unwrap();
-            });
-            (store, step, other, notifier)
-        })
-        .victim(|(store, step, _, _)| {
-            announce(store.mutex_bytes, 80);
-            announce_list();
-            step.store(1, SeqCst);
-            kill_zone(|| {
-                let long = Duration::from_millis(50);
-                let waited = store.arrived.wait_while_timeout(store.lock(), |store| store[0] == 0, long);
-                let (mut guard, outcome) = waited.unwrap();
-                if outcome == WaitOutcome::Notified {
-                    guard[0] -= 1;
-                    std::hint::black_box(&mut guard);
-                    guard[1] += 1;
-                }
-            });
-        })
-        .check(|(store, step, other, notifier), _point| {
-            step.store(2, SeqCst);
-            notifier.expect_success();
-            // Only looked at: a lock call would get news that are the other one's.
-            wait_until(|| store.peek_stock() == 0);
-            store.add(1);
-            store.arrived.notify_one().unwrap();
-            other.expect_success();
-            store.lock()[0] = 0;
-            store.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+                other.expect_success();
+                store.lock()[0] = 0;
+                store.check();
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// Killed with the mutex locked again, before it has consumed: the one that sleeps comes back with the news, and finds the item.
@@ -178,57 +178,57 @@ fn a_waiter_killed_with_the_mutex_hands_its_notification_on() {
 /// A waiter that nobody notifies is killed on its way to sleep, asleep, and giving up.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("wait in vain")
-        .prepare(Store::new)
-        .victim(|store| {
-            store.announce();
-            kill_zone(|| {
-                let (_guard, outcome) =
-                    store.arrived.wait_timeout(store.lock(), Duration::from_millis(2)).unwrap();
-                assert_eq!(outcome, WaitOutcome::TimedOut);
-            });
-        })
-        .check(|store, _point| store.check())
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("wait in vain")
+            .prepare(Store::new)
+            .victim(|store| {
+                store.announce();
+                kill_zone(|| {
+                    let (_guard, outcome) =
+                        store.arrived.wait_timeout(store.lock(), Duration::from_millis(2)).unwrap();
+                    assert_eq!(outcome, WaitOutcome::TimedOut);
+                });
+            })
+            .check(|store, _point| store.check())
+            .run(Coverage::from_env())
+    });
 }
 
 /// A notifier is killed anywhere: the waiter is told, or gets it from the next one.
 #[test]
 fn killed_anywhere_in_a_notification() {
-    let _watchdog = watchdog();
     for all in [false, true] {
-        let outcome = KillTest::new(if all { "notify all" } else { "notify one" })
-            .prepare(|| {
-                let store: &'static Store = Box::leak(Box::new(Store::new()));
-                (store, [store.consumer(), store.consumer()])
-            })
-            .victim(|(store, _)| {
-                store.add(2);
-                announce(store.condvar_bytes, 64);
-                kill_zone(|| {
-                    if all {
-                        store.arrived.notify_all().unwrap();
-                    } else {
-                        store.arrived.notify_one().unwrap();
-                        store.arrived.notify_one().unwrap();
+        killed_often_enough(|| {
+            KillTest::new(if all { "notify all" } else { "notify one" })
+                .prepare(|| {
+                    let store: &'static Store = Box::leak(Box::new(Store::new()));
+                    (store, [store.consumer(), store.consumer()])
+                })
+                .victim(|(store, _)| {
+                    store.add(2);
+                    announce(store.condvar_bytes, 64);
+                    kill_zone(|| {
+                        if all {
+                            store.arrived.notify_all().unwrap();
+                        } else {
+                            store.arrived.notify_one().unwrap();
+                            store.arrived.notify_one().unwrap();
+                        }
+                    });
+                })
+                .check(|(store, consumers), point| {
+                    if point.number < point.of {
+                        // It may have been killed before the last one. (After that, they get it without help.)
+                        store.arrived.notify_n(2).unwrap();
                     }
-                });
-            })
-            .check(|(store, consumers), point| {
-                if point.number < point.of {
-                    // It may have been killed before the last one. (After that, they get it without help.)
-                    store.arrived.notify_n(2).unwrap();
-                }
-                for consumer in consumers {
-                    consumer.expect_success();
-                }
-                assert_eq!(*store.lock(), [0, 2]);
-                store.check();
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+                    for consumer in consumers {
+                        consumer.expect_success();
+                    }
+                    assert_eq!(*store.lock(), [0, 2]);
+                    store.check();
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 

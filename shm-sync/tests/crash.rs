@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{ErrorKind, LockError, Mutex, MutexGuard, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -205,99 +205,100 @@ fn add_one(mutex: &Mutex<[u64; 2]>) {
 /// The first lock call of a thread, with its registration; and a call while others are held, which must be found too.
 #[test]
 fn killed_anywhere_in_lock_and_unlock() {
-    let _watchdog = watchdog();
     for held in [0, 1, 2] {
-        let outcome = KillTest::new("lock and unlock")
-            .prepare(|| (Place::new(), [Place::new(), Place::new()]))
-            .victim(move |(place, others)| {
-                let guards: Vec<_> = others[..held].iter().map(|other| other.mutex.lock().unwrap()).collect();
-                place.announce();
-                kill_zone(|| add_one(&place.mutex));
-                std::mem::forget(guards);
-            })
-            .check(|(place, others), _point| {
-                for (index, other) in others.iter().enumerate() {
-                    assert_eq!(other.check(), index < held, "the locks that it held all the time");
-                }
-                place.check();
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new("lock and unlock")
+                .prepare(|| (Place::new(), [Place::new(), Place::new()]))
+                .victim(move |(place, others)| {
+                    let guards: Vec<_> =
+                        others[..held].iter().map(|other| other.mutex.lock().unwrap()).collect();
+                    place.announce();
+                    kill_zone(|| add_one(&place.mutex));
+                    std::mem::forget(guards);
+                })
+                .check(|(place, others), _point| {
+                    for (index, other) in others.iter().enumerate() {
+                        assert_eq!(other.check(), index < held, "the locks that it held all the time");
+                    }
+                    place.check();
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 
 /// Giving up the older of several locks, which relinks its neighbours.
 #[test]
 fn killed_anywhere_in_unlocking_an_older_lock() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("unlock an older lock")
-        .prepare(|| [Place::new(), Place::new(), Place::new()])
-        .victim(|[oldest, middle, newest]| {
-            let guards = [&oldest, &middle, &newest].map(|place| place.mutex.lock().unwrap());
-            middle.announce();
-            announce(newest.bytes, 64);
-            let [oldest, middle, newest] = guards;
-            kill_zone(|| drop(middle));
-            std::mem::forget([oldest, newest]);
-        })
-        .check(|[oldest, middle, newest], _point| {
-            assert!(oldest.check() && newest.check());
-            middle.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("unlock an older lock")
+            .prepare(|| [Place::new(), Place::new(), Place::new()])
+            .victim(|[oldest, middle, newest]| {
+                let guards = [&oldest, &middle, &newest].map(|place| place.mutex.lock().unwrap());
+                middle.announce();
+                announce(newest.bytes, 64);
+                let [oldest, middle, newest] = guards;
+                kill_zone(|| drop(middle));
+                std::mem::forget([oldest, newest]);
+            })
+            .check(|[oldest, middle, newest], _point| {
+                assert!(oldest.check() && newest.check());
+                middle.check();
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// A waiter that is killed on its way to sleep, asleep, or giving up.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("wait in vain")
-        .prepare(|| {
-            let place: &'static Place = Box::leak(Box::new(Place::new()));
-            (place, Some(place.mutex.lock().unwrap()))
-        })
-        .victim(|(place, _guard)| {
-            place.announce();
-            let lock = kill_zone(|| place.mutex.lock_timeout(Duration::from_millis(5)));
-            assert_eq!(lock.unwrap_err().kind(), ErrorKind::TimedOut);
-        })
-        .check(|(place, guard), _point| {
-            drop(guard);
-            assert!(!place.check());
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("wait in vain")
+            .prepare(|| {
+                let place: &'static Place = Box::leak(Box::new(Place::new()));
+                (place, Some(place.mutex.lock().unwrap()))
+            })
+            .victim(|(place, _guard)| {
+                place.announce();
+                let lock = kill_zone(|| place.mutex.lock_timeout(Duration::from_millis(5)));
+                assert_eq!(lock.unwrap_err().kind(), ErrorKind::TimedOut);
+            })
+            .check(|(place, guard), _point| {
+                drop(guard);
+                assert!(!place.check());
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// The holder is killed anywhere in an unlock that has somebody to wake.
 #[test]
 fn killed_anywhere_in_an_unlock_with_a_waiter() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("unlock with a waiter")
-        .prepare(|| {
-            let place: &'static Place = Box::leak(Box::new(Place::new()));
-            let locked = &shared_counters()[0];
-            let waiter = fork(|| {
-                wait_until(|| locked.load(SeqCst) == 1);
-                drop(place.mutex.lock_timeout(FAR).or_else(LockError::recover).unwrap());
-            });
-            (place, locked, waiter)
-        })
-        .victim(|(place, locked, _)| {
-            let guard = place.mutex.lock().unwrap();
-            locked.store(1, SeqCst);
-            wait_until(|| place.word() >> 31 == 1);
-            // Only what is private: the waiter writes to the lock at moments of its own.
-            announce_list();
-            kill_zone(|| drop(guard));
-        })
-        .check(|(place, _, waiter), _point| {
-            waiter.expect_success();
-            assert!(!place.check());
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("unlock with a waiter")
+            .prepare(|| {
+                let place: &'static Place = Box::leak(Box::new(Place::new()));
+                let locked = &shared_counters()[0];
+                let waiter = fork(|| {
+                    wait_until(|| locked.load(SeqCst) == 1);
+                    drop(place.mutex.lock_timeout(FAR).or_else(LockError::recover).unwrap());
+                });
+                (place, locked, waiter)
+            })
+            .victim(|(place, locked, _)| {
+                let guard = place.mutex.lock().unwrap();
+                locked.store(1, SeqCst);
+                wait_until(|| place.word() >> 31 == 1);
+                // Only what is private: the waiter writes to the lock at moments of its own.
+                announce_list();
+                kill_zone(|| drop(guard));
+            })
+            .check(|(place, _, waiter), _point| {
+                waiter.expect_success();
+                assert!(!place.check());
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 fn leave_dead(place: &Place) {
@@ -307,46 +308,49 @@ fn leave_dead(place: &Place) {
 /// The successor of a dead holder is killed anywhere between taking the lock and giving it up, recovered.
 #[test]
 fn killed_anywhere_in_a_recovery() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("recover")
-        .prepare(|| {
-            let place = Place::new();
-            leave_dead(&place);
-            place
-        })
-        .victim(|place| {
-            place.announce();
-            kill_zone(|| drop(place.mutex.lock().or_else(LockError::recover).unwrap()));
-        })
-        .check(|place, point| {
-            let news = place.check();
-            assert!(news || point.number > 1, "nothing was done yet, so the first death is still to be told");
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("recover")
+            .prepare(|| {
+                let place = Place::new();
+                leave_dead(&place);
+                place
+            })
+            .victim(|place| {
+                place.announce();
+                kill_zone(|| drop(place.mutex.lock().or_else(LockError::recover).unwrap()));
+            })
+            .check(|place, point| {
+                let news = place.check();
+                assert!(
+                    news || point.number > 1,
+                    "nothing was done yet, so the first death is still to be told"
+                );
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// The successor gives the value up and is killed anywhere in that: there is news, or poison, or both, but never silence before the end.
 #[test]
 fn killed_anywhere_in_poisoning() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("poison")
-        .prepare(|| {
-            let place = Place::new();
-            leave_dead(&place);
-            place
-        })
-        .victim(|place| {
-            place.announce();
-            kill_zone(|| drop(place.mutex.lock()));
-        })
-        .check(|place, _point| {
-            let kind = place.mutex.lock_timeout(FAR).map_err(|error| error.kind()).map(drop).unwrap_err();
-            assert!(matches!(kind, ErrorKind::OwnerDied | ErrorKind::Poisoned), "{kind:?}");
-            assert_eq!(place.mutex.lock_timeout(FAR).unwrap_err().kind(), ErrorKind::Poisoned);
-            drop(place.mutex.repair().unwrap().recover());
-            assert!(!place.check());
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("poison")
+            .prepare(|| {
+                let place = Place::new();
+                leave_dead(&place);
+                place
+            })
+            .victim(|place| {
+                place.announce();
+                kill_zone(|| drop(place.mutex.lock()));
+            })
+            .check(|place, _point| {
+                let kind = place.mutex.lock_timeout(FAR).map_err(|error| error.kind()).map(drop).unwrap_err();
+                assert!(matches!(kind, ErrorKind::OwnerDied | ErrorKind::Poisoned), "{kind:?}");
+                assert_eq!(place.mutex.lock_timeout(FAR).unwrap_err().kind(), ErrorKind::Poisoned);
+                drop(place.mutex.repair().unwrap().recover());
+                assert!(!place.check());
+            })
+            .run(Coverage::from_env())
+    });
 }

@@ -4,11 +4,11 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{DoubleKill, announce_list, fork, rounds, wait_asleep, watchdog};
+use common::{DoubleKill, announce_list, fork, killed_often_enough, rounds, wait_asleep, watchdog};
 use shm_sync::{ErrorKind, Event, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
 use std::time::Duration;
-use waits::{FAR, Place, killed_often_enough, sleeper};
+use waits::{FAR, Place, sleeper};
 
 /// It works, for this process and for others.
 fn check(event: &Event) {

@@ -6,7 +6,7 @@ mod common;
 
 use common::{fork, watchdog};
 use shm_sync::{ErrorKind, LockError, Mutex, Primitive};
-use shm_testkit::Status;
+use shm_testkit::{Status, in_threads};
 
 #[test]
 fn an_inherited_guard_neither_lends_nor_unlocks() {
@@ -83,11 +83,7 @@ fn grandchildren_register_anew() {
                 assert_eq!(lock.try_lock().unwrap_err().kind(), ErrorKind::Busy);
             }
             let own = Mutex::anonymous(0u32).unwrap();
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| *own.lock().unwrap() += 1);
-                }
-            });
+            in_threads(4, |_| *own.lock().unwrap() += 1);
             assert_eq!(*own.lock().unwrap(), 4);
         });
         grandchild.expect_success();

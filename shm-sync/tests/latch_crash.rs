@@ -4,12 +4,14 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{DoubleKill, announce_list, fork, rounds, shared_counters, wait_until, watchdog};
+use common::{
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_counters, wait_until, watchdog,
+};
 use shm_sync::{ErrorKind, Latch, Primitive};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use waits::{FAR, Place, killed_often_enough, sleeper};
+use waits::{FAR, Place, sleeper};
 
 /// It is open, for this process and for others, and counts nobody any more.
 fn check_open(latch: &Latch) {

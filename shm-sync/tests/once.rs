@@ -5,6 +5,7 @@ mod common;
 
 use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
 use shm_sync::{ErrorKind, Once, Primitive};
+use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -53,27 +54,21 @@ fn it_runs_once_and_everybody_sees_what_it_did() {
         let children: Vec<_> = (0..3)
             .map(|seed| {
                 fork(|| {
-                    std::thread::scope(|scope| {
-                        for thread in 0..2 {
-                            let onces = &onces;
-                            scope.spawn(move || {
-                                for turn in 0..onces.len() {
-                                    let index =
-                                        if (seed + thread) % 2 == 0 { turn } else { onces.len() - 1 - turn };
-                                    let run = || {
-                                        // Not atomic together: a second run would be seen.
-                                        let count = counters[index].load(Relaxed);
-                                        counters[index].store(count + 1, Relaxed);
-                                    };
-                                    match turn % 3 {
-                                        0 => onces[index].call_once(run).unwrap(),
-                                        1 => onces[index].call_once_timeout(FAR, run).unwrap(),
-                                        _ => onces[index].call_once_force(|_| run()).unwrap(),
-                                    }
-                                    assert!(onces[index].is_completed());
-                                    assert_eq!(counters[index].load(Relaxed), 1);
-                                }
-                            });
+                    in_threads(2, |thread| {
+                        for turn in 0..onces.len() {
+                            let index = if (seed + thread) % 2 == 0 { turn } else { onces.len() - 1 - turn };
+                            let run = || {
+                                // Not atomic together: a second run would be seen.
+                                let count = counters[index].load(Relaxed);
+                                counters[index].store(count + 1, Relaxed);
+                            };
+                            match turn % 3 {
+                                0 => onces[index].call_once(run).unwrap(),
+                                1 => onces[index].call_once_timeout(FAR, run).unwrap(),
+                                _ => onces[index].call_once_force(|_| run()).unwrap(),
+                            }
+                            assert!(onces[index].is_completed());
+                            assert_eq!(counters[index].load(Relaxed), 1);
                         }
                     });
                 })

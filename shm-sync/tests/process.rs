@@ -5,6 +5,7 @@ mod common;
 
 use common::{fork, rounds, shared_counters, watchdog};
 use shm_sync::{ErrorKind, Mutex, Primitive};
+use shm_testkit::in_threads;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -45,22 +46,17 @@ fn threads_of_processes_with_several_locks() {
     let children: Vec<_> = (0..3)
         .map(|_| {
             fork(|| {
-                std::thread::scope(|scope| {
-                    for seed in 0..2usize {
-                        let locks = &locks;
-                        scope.spawn(move || {
-                            for round in 0..3_000 {
-                                // Always in one order, so that nobody waits in a circle; given up in another.
-                                let low = (round + seed) % 4;
-                                let mut first = locks[low].lock().unwrap();
-                                let mut second = locks[low + 1].lock().unwrap();
-                                *first += 1;
-                                *second += 1;
-                                if round % 2 == 0 {
-                                    drop(first);
-                                }
-                            }
-                        });
+                in_threads(2, |seed| {
+                    for round in 0..3_000 {
+                        // Always in one order, so that nobody waits in a circle; given up in another.
+                        let low = (round + seed) % 4;
+                        let mut first = locks[low].lock().unwrap();
+                        let mut second = locks[low + 1].lock().unwrap();
+                        *first += 1;
+                        *second += 1;
+                        if round % 2 == 0 {
+                            drop(first);
+                        }
                     }
                 });
             })

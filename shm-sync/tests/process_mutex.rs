@@ -6,7 +6,7 @@ mod common;
 use common::{fork, fresh_name, rounds, shared_counters, wait_asleep, wait_until, watchdog};
 use shm_core::{Contents, SegmentOptions};
 use shm_sync::{ErrorKind, Primitive, ProcessLockError, ProcessMutex};
-use shm_testkit::Child;
+use shm_testkit::{Child, in_threads};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -48,17 +48,13 @@ fn threads_of_processes_exclude_each_other() {
     let children: Vec<_> = (0..4)
         .map(|_| {
             fork(|| {
-                std::thread::scope(|scope| {
-                    for _ in 0..2 {
-                        scope.spawn(|| {
-                            for _ in 0..rounds {
-                                let _guard = lock.lock().unwrap();
-                                // Not one addition: two of them at once would lose something.
-                                for counter in &counters[..4] {
-                                    counter.store(counter.load(SeqCst) + 1, SeqCst);
-                                }
-                            }
-                        });
+                in_threads(2, |_| {
+                    for _ in 0..rounds {
+                        let _guard = lock.lock().unwrap();
+                        // Not one addition: two of them at once would lose something.
+                        for counter in &counters[..4] {
+                            counter.store(counter.load(SeqCst) + 1, SeqCst);
+                        }
                     }
                 });
             })
@@ -122,7 +118,7 @@ fn the_first_thread_ends_with_the_lock_held() {
         let steps = shared_counters();
         let (at, news) = (&steps[0], &steps[1]);
         let holder = fork(|| {
-            std::thread::scope(|scope| scope.spawn(|| lock.lock().unwrap().keep()).join()).unwrap();
+            in_threads(1, |_| lock.lock().unwrap().keep());
             at.store(1, SeqCst);
             wait_until(|| at.load(SeqCst) == 2);
             // This thread has not used the mutex yet.
@@ -173,15 +169,11 @@ fn the_process_dies_after_its_first_thread() {
     let steps = shared_counters();
     let (at, news) = (&steps[0], &steps[1]);
     let holder = fork(|| {
-        let first = std::thread::spawn({
-            let lock = lock.clone();
-            move || {
-                lock.lock().unwrap().keep();
-                at.store(1, SeqCst);
-                wait_until(|| at.load(SeqCst) == 2);
-            }
+        in_threads(1, |_| {
+            lock.lock().unwrap().keep();
+            at.store(1, SeqCst);
+            wait_until(|| at.load(SeqCst) == 2);
         });
-        first.join().unwrap();
         at.store(3, SeqCst);
         sleep_for_ever();
     });

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{ErrorKind, Primitive, ProcessLockError, ProcessMutex, ProcessMutexGuard};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -175,155 +175,156 @@ impl Place {
 /// The first lock call of a process, with its claim; and the second one.
 #[test]
 fn killed_anywhere_in_lock_and_unlock() {
-    let _watchdog = watchdog();
     for first in [true, false] {
-        let outcome = KillTest::new("lock and unlock")
-            .prepare(Place::new)
-            .victim(move |place| {
-                if !first {
-                    drop(place.lock.lock().unwrap());
-                }
-                place.announce();
-                kill_zone(|| drop(place.lock.lock().unwrap()));
-            })
-            .check(|place, _point| _ = place.check())
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new("lock and unlock")
+                .prepare(Place::new)
+                .victim(move |place| {
+                    if !first {
+                        drop(place.lock.lock().unwrap());
+                    }
+                    place.announce();
+                    kill_zone(|| drop(place.lock.lock().unwrap()));
+                })
+                .check(|place, _point| _ = place.check())
+                .run(Coverage::from_env())
+        });
     }
 }
 
 #[test]
 fn killed_anywhere_in_release_by_hand() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("keep, recover, release")
-        .prepare(Place::new)
-        .victim(|place| {
-            drop(place.lock.lock().unwrap());
-            place.announce();
-            kill_zone(|| {
-                place.lock.lock().unwrap().keep();
-                place.lock.recover().unwrap();
-                place.lock.release().unwrap();
-            });
-        })
-        .check(|place, _point| _ = place.check())
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("keep, recover, release")
+            .prepare(Place::new)
+            .victim(|place| {
+                drop(place.lock.lock().unwrap());
+                place.announce();
+                kill_zone(|| {
+                    place.lock.lock().unwrap().keep();
+                    place.lock.recover().unwrap();
+                    place.lock.release().unwrap();
+                });
+            })
+            .check(|place, _point| _ = place.check())
+            .run(Coverage::from_env())
+    });
 }
 
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     for orphaned in [false, true] {
-        let outcome = KillTest::new("wait in vain")
-            .prepare(|| {
-                let place = Place::new();
-                if orphaned {
-                    std::thread::scope(|scope| scope.spawn(|| place.lock.lock().unwrap().keep()).join())
-                        .unwrap();
-                } else {
-                    place.lock.lock().unwrap().keep();
-                }
-                place
-            })
-            .victim(|place| {
-                place.announce();
-                let lock = kill_zone(|| place.lock.lock_timeout(Duration::from_millis(5)));
-                assert_eq!(lock.unwrap_err().kind(), ErrorKind::TimedOut);
-            })
-            .check(|place, _point| {
-                place.lock.release().unwrap();
-                assert!(!place.check());
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new("wait in vain")
+                .prepare(|| {
+                    let place = Place::new();
+                    if orphaned {
+                        std::thread::scope(|scope| scope.spawn(|| place.lock.lock().unwrap().keep()).join())
+                            .unwrap();
+                    } else {
+                        place.lock.lock().unwrap().keep();
+                    }
+                    place
+                })
+                .victim(|place| {
+                    place.announce();
+                    let lock = kill_zone(|| place.lock.lock_timeout(Duration::from_millis(5)));
+                    assert_eq!(lock.unwrap_err().kind(), ErrorKind::TimedOut);
+                })
+                .check(|place, _point| {
+                    place.lock.release().unwrap();
+                    assert!(!place.check());
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 
 /// The holder is killed anywhere in a release that has somebody to wake.
 #[test]
 fn killed_anywhere_in_an_unlock_with_a_waiter() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("unlock with a waiter")
-        .prepare(|| {
-            let place: &'static Place = Box::leak(Box::new(Place::new()));
-            let locked = &shared_counters()[0];
-            let waiter = fork(|| {
-                wait_until(|| locked.load(SeqCst) == 1);
-                drop(told(&place.lock));
-            });
-            (place, locked, waiter)
-        })
-        .victim(|(place, locked, _)| {
-            let guard = place.lock.lock().unwrap();
-            locked.store(1, SeqCst);
-            wait_until(|| place.word() >> 31 == 1);
-            // Only what is private: the waiter writes to the lock at moments of its own.
-            announce_list();
-            kill_zone(|| drop(guard));
-        })
-        .check(|(place, _, waiter), _point| {
-            waiter.expect_success();
-            assert!(!place.check());
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("unlock with a waiter")
+            .prepare(|| {
+                let place: &'static Place = Box::leak(Box::new(Place::new()));
+                let locked = &shared_counters()[0];
+                let waiter = fork(|| {
+                    wait_until(|| locked.load(SeqCst) == 1);
+                    drop(told(&place.lock));
+                });
+                (place, locked, waiter)
+            })
+            .victim(|(place, locked, _)| {
+                let guard = place.lock.lock().unwrap();
+                locked.store(1, SeqCst);
+                wait_until(|| place.word() >> 31 == 1);
+                // Only what is private: the waiter writes to the lock at moments of its own.
+                announce_list();
+                kill_zone(|| drop(guard));
+            })
+            .check(|(place, _, waiter), _point| {
+                waiter.expect_success();
+                assert!(!place.check());
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// The successor of a dead holder is killed anywhere between noticing and giving the lock up, recovered or not.
 #[test]
 fn killed_anywhere_in_a_succession() {
-    let _watchdog = watchdog();
     for recovers in [true, false] {
-        let outcome = KillTest::new("succeed a dead holder")
-            .prepare(|| {
-                let place = Place::new();
-                fork(|| place.lock.lock().unwrap().keep()).expect_success();
-                place
-            })
-            .victim(move |place| {
-                place.announce();
-                kill_zone(|| {
-                    let Err(ProcessLockError::OwnerDied(guard)) = place.lock.lock() else {
-                        panic!("not told")
-                    };
-                    drop(if recovers { guard.recover() } else { guard });
-                });
-            })
-            .check(move |place, point| {
-                if recovers {
-                    let news = place.check();
-                    assert!(
-                        news || point.number > 1,
-                        "nothing was done yet, so the death is still to be told"
-                    );
-                    return;
-                }
-                let kind = place.lock.lock_timeout(FAR).map_err(|error| error.kind()).map(drop).unwrap_err();
-                assert!(matches!(kind, ErrorKind::OwnerDied | ErrorKind::Poisoned), "{kind:?}");
-                assert_eq!(place.lock.lock_timeout(FAR).unwrap_err().kind(), ErrorKind::Poisoned);
-                drop(place.lock.repair().unwrap().recover());
-                assert!(!place.check());
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new("succeed a dead holder")
+                .prepare(|| {
+                    let place = Place::new();
+                    fork(|| place.lock.lock().unwrap().keep()).expect_success();
+                    place
+                })
+                .victim(move |place| {
+                    place.announce();
+                    kill_zone(|| {
+                        let Err(ProcessLockError::OwnerDied(guard)) = place.lock.lock() else {
+                            panic!("not told")
+                        };
+                        drop(if recovers { guard.recover() } else { guard });
+                    });
+                })
+                .check(move |place, point| {
+                    if recovers {
+                        let news = place.check();
+                        assert!(
+                            news || point.number > 1,
+                            "nothing was done yet, so the death is still to be told"
+                        );
+                        return;
+                    }
+                    let kind =
+                        place.lock.lock_timeout(FAR).map_err(|error| error.kind()).map(drop).unwrap_err();
+                    assert!(matches!(kind, ErrorKind::OwnerDied | ErrorKind::Poisoned), "{kind:?}");
+                    assert_eq!(place.lock.lock_timeout(FAR).unwrap_err().kind(), ErrorKind::Poisoned);
+                    drop(place.lock.repair().unwrap().recover());
+                    assert!(!place.check());
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 
 /// A thread leaves, and its process is killed anywhere in that; the last handle goes likewise.
 #[test]
 fn killed_anywhere_in_leaving() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("give the slot back")
-        .prepare(Place::new)
-        .victim(|place| {
-            // SAFETY: as in `new`.
-            let lock = unsafe { ProcessMutex::from_ptr(place.bytes, 4096) }.unwrap();
-            drop(lock.lock().unwrap());
-            place.announce();
-            kill_zone(|| drop(lock));
-        })
-        .check(|place, _point| assert!(!place.check()))
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("give the slot back")
+            .prepare(Place::new)
+            .victim(|place| {
+                // SAFETY: as in `new`.
+                let lock = unsafe { ProcessMutex::from_ptr(place.bytes, 4096) }.unwrap();
+                drop(lock.lock().unwrap());
+                place.announce();
+                kill_zone(|| drop(lock));
+            })
+            .check(|place, _point| assert!(!place.check()))
+            .run(Coverage::from_env())
+    });
 }

@@ -5,6 +5,7 @@ mod common;
 
 use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
 use shm_sync::{Error, ErrorKind, LockError, Primitive, RecursiveMutex};
+use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -35,20 +36,15 @@ fn processes_and_threads_exclude_each_other() {
     let children: Vec<_> = (0..2)
         .map(|_| {
             fork(|| {
-                std::thread::scope(|scope| {
-                    for thread in 0..2 {
-                        let mutex = &mutex;
-                        scope.spawn(move || {
-                            for round in 0..rounds {
-                                let guards: Vec<_> =
-                                    (0..1 + (round + thread) % 3).map(|_| mutex.lock().unwrap()).collect();
-                                let value = guards[0].get();
-                                assert!(value.iter().all(|count| *count == value[0]));
-                                for cell in guards[guards.len() - 1].as_array_of_cells() {
-                                    cell.set(cell.get() + 1);
-                                }
-                            }
-                        });
+                in_threads(2, |thread| {
+                    for round in 0..rounds {
+                        let guards: Vec<_> =
+                            (0..1 + (round + thread) % 3).map(|_| mutex.lock().unwrap()).collect();
+                        let value = guards[0].get();
+                        assert!(value.iter().all(|count| *count == value[0]));
+                        for cell in guards[guards.len() - 1].as_array_of_cells() {
+                            cell.set(cell.get() + 1);
+                        }
                     }
                 });
             })

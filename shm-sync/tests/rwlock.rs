@@ -5,6 +5,7 @@ mod common;
 
 use common::{fork, fresh_name, rounds, shared_counters, wait_asleep, wait_stopped, wait_until, watchdog};
 use shm_sync::{Error, ErrorKind, LockError, Primitive, RwLock};
+use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -53,17 +54,8 @@ fn writers_exclude_everybody_and_readers_only_writers() {
             }
         }
     };
-    let children: Vec<_> = (0..2)
-        .map(|child| {
-            fork(move || {
-                std::thread::scope(|scope| {
-                    for thread in 0..3 {
-                        scope.spawn(move || work(child + thread));
-                    }
-                });
-            })
-        })
-        .collect();
+    let children: Vec<_> =
+        (0..2).map(|child| fork(move || in_threads(3, |thread| work(child + thread)))).collect();
     children.into_iter().for_each(shm_testkit::Child::expect_success);
     assert_eq!(lock.read().unwrap()[0], 6 * rounds as u64 / 4);
     assert!(together.load(SeqCst) > 0);

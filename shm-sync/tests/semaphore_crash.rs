@@ -4,12 +4,15 @@ mod common;
 #[path = "common/waits.rs"]
 mod waits;
 
-use common::{DoubleKill, announce_list, fork, rounds, shared_counters, wait_asleep, wait_until, watchdog};
+use common::{
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_counters, wait_asleep, wait_until,
+    watchdog,
+};
 use shm_sync::{BoundedSemaphore, ErrorKind, Permit, Primitive, Semaphore};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use waits::{FAR, Place, killed_often_enough, sleeper};
+use waits::{FAR, Place, sleeper};
 
 /// Registers the calling thread with the kernel, so that what comes is the same each time.
 fn register() {

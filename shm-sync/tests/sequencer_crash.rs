@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    DoubleKill, announce_list, fork, report, rounds, shared_bytes, shared_counters, wait_asleep, wait_until,
-    watchdog,
+    DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
+    wait_until, watchdog,
 };
 use shm_sync::{Error, ErrorKind, Primitive, Sequencer, Turn};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -152,94 +152,93 @@ fn one_takes_over() {
 /// Killed anywhere in taking and ending a turn, with nobody else there.
 #[test]
 fn killed_anywhere_in_a_turn() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("take and end a turn")
-        .prepare(Place::new)
-        .victim(|place| {
-            place.announce();
-            kill_zone(|| drop(place.order.turn(0).unwrap()));
-        })
-        .check(|place, point| {
-            let (current, broken) = (place.order.current(), place.order.broken());
-            assert!(current <= 1);
-            assert!(broken.is_none_or(|turn| turn == 0), "the next turn is nobody's yet");
-            assert!(point.number < point.of || current == 1);
-            place.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("take and end a turn")
+            .prepare(Place::new)
+            .victim(|place| {
+                place.announce();
+                kill_zone(|| drop(place.order.turn(0).unwrap()));
+            })
+            .check(|place, point| {
+                let (current, broken) = (place.order.current(), place.order.broken());
+                assert!(current <= 1);
+                assert!(broken.is_none_or(|turn| turn == 0), "the next turn is nobody's yet");
+                assert!(point.number < point.of || current == 1);
+                place.check();
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// Killed anywhere in ending a turn that others wait for: they go on in order, or all of them are told, and nobody sleeps for ever.
 #[test]
 fn killed_anywhere_in_ending_a_turn_with_waiters() {
-    let _watchdog = watchdog();
-    let outcome = KillTest::new("end a turn with waiters")
-        .prepare(|| {
-            let place = Place::leaked();
-            let taken = &shared_counters()[0];
-            let waiters = [1, 2, 34].map(|number| {
-                fork(|| {
-                    wait_until(|| taken.load(SeqCst) == 1);
-                    match place.order.turn(number) {
-                        Ok(turn) => drop(turn),
-                        Err(error) => assert!(error.kind() == ErrorKind::Broken, "{error}"),
-                    }
-                })
-            });
-            (place, taken, waiters)
-        })
-        .victim(|(place, taken, waiters)| {
-            let turn = place.order.turn(0).unwrap();
-            taken.store(1, SeqCst);
-            waiters.iter().for_each(wait_asleep);
-            // Only what is private: the waiters write to the sequencer at moments of their own.
-            announce_list();
-            kill_zone(|| drop(turn));
-        })
-        .check(|(place, _, [first, second, far]), _point| {
-            first.expect_success();
-            second.expect_success();
-            match place.order.broken() {
-                Some(turn) => assert_eq!(turn, 0),
-                None => (3..34).for_each(|number| drop(place.order.turn_timeout(number, FAR).unwrap())),
-            }
-            far.expect_success();
-            place.check();
-        })
-        .run(Coverage::from_env());
-    report(&outcome);
+    killed_often_enough(|| {
+        KillTest::new("end a turn with waiters")
+            .prepare(|| {
+                let place = Place::leaked();
+                let taken = &shared_counters()[0];
+                let waiters = [1, 2, 34].map(|number| {
+                    fork(|| {
+                        wait_until(|| taken.load(SeqCst) == 1);
+                        match place.order.turn(number) {
+                            Ok(turn) => drop(turn),
+                            Err(error) => assert!(error.kind() == ErrorKind::Broken, "{error}"),
+                        }
+                    })
+                });
+                (place, taken, waiters)
+            })
+            .victim(|(place, taken, waiters)| {
+                let turn = place.order.turn(0).unwrap();
+                taken.store(1, SeqCst);
+                waiters.iter().for_each(wait_asleep);
+                // Only what is private: the waiters write to the sequencer at moments of their own.
+                announce_list();
+                kill_zone(|| drop(turn));
+            })
+            .check(|(place, _, [first, second, far]), _point| {
+                first.expect_success();
+                second.expect_success();
+                match place.order.broken() {
+                    Some(turn) => assert_eq!(turn, 0),
+                    None => (3..34).for_each(|number| drop(place.order.turn_timeout(number, FAR).unwrap())),
+                }
+                far.expect_success();
+                place.check();
+            })
+            .run(Coverage::from_env())
+    });
 }
 
 /// A waiter is killed on its way to sleep, asleep or giving up: the others and the order do not care.
 #[test]
 fn killed_anywhere_in_a_wait_that_times_out() {
-    let _watchdog = watchdog();
     for held in [false, true] {
-        let outcome = KillTest::new(if held { "wait during a turn" } else { "wait before a turn" })
-            .prepare(|| {
-                let place = Place::leaked();
-                (place, held.then(|| place.order.turn(0).unwrap()))
-            })
-            .victim(|(place, _turn)| {
-                place.announce();
-                let taken = kill_zone(|| place.order.turn_timeout(1, Duration::from_millis(2)));
-                assert_eq!(taken.unwrap_err().kind(), ErrorKind::TimedOut);
-            })
-            .check(|(place, turn), _point| {
-                drop(turn);
-                assert_eq!(place.order.broken(), None);
-                place.check();
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new(if held { "wait during a turn" } else { "wait before a turn" })
+                .prepare(|| {
+                    let place = Place::leaked();
+                    (place, held.then(|| place.order.turn(0).unwrap()))
+                })
+                .victim(|(place, _turn)| {
+                    place.announce();
+                    let taken = kill_zone(|| place.order.turn_timeout(1, Duration::from_millis(2)));
+                    assert_eq!(taken.unwrap_err().kind(), ErrorKind::TimedOut);
+                })
+                .check(|(place, turn), _point| {
+                    drop(turn);
+                    assert_eq!(place.order.broken(), None);
+                    place.check();
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 
 /// An executor is killed anywhere in taking over, passing over and resetting.
 #[test]
 fn killed_anywhere_in_putting_things_right() {
-    let _watchdog = watchdog();
     type Action = fn(&Sequencer);
     let actions: [(&str, Action); 4] = [
         ("recover", |order| drop(order.recover(0).unwrap())),
@@ -248,31 +247,32 @@ fn killed_anywhere_in_putting_things_right() {
         ("reset", |order| order.reset(7).unwrap()),
     ];
     for (name, action) in actions {
-        let outcome = KillTest::new(name)
-            .prepare(|| {
-                let place = Place::new();
-                fork(|| std::mem::forget(place.order.turn(0).unwrap())).expect_success();
-                place
-            })
-            .victim(move |place| {
-                place.announce();
-                kill_zone(|| action(&place.order));
-            })
-            .check(|place, _point| {
-                let current = place.order.current();
-                assert!([0, 1, 7].contains(&current), "{current}");
-                assert!(place.order.broken().is_none_or(|turn| turn == current));
-                let next = if name == "skip a later turn" && place.order.try_turn(2).is_err() {
-                    drop(place.order.recover(0).unwrap());
-                    place.order.current()
-                } else {
-                    current
-                };
-                assert!(next >= current);
-                place.check();
-            })
-            .run(Coverage::from_env());
-        report(&outcome);
+        killed_often_enough(|| {
+            KillTest::new(name)
+                .prepare(|| {
+                    let place = Place::new();
+                    fork(|| std::mem::forget(place.order.turn(0).unwrap())).expect_success();
+                    place
+                })
+                .victim(move |place| {
+                    place.announce();
+                    kill_zone(|| action(&place.order));
+                })
+                .check(|place, _point| {
+                    let current = place.order.current();
+                    assert!([0, 1, 7].contains(&current), "{current}");
+                    assert!(place.order.broken().is_none_or(|turn| turn == current));
+                    let next = if name == "skip a later turn" && place.order.try_turn(2).is_err() {
+                        drop(place.order.recover(0).unwrap());
+                        place.order.current()
+                    } else {
+                        current
+                    };
+                    assert!(next >= current);
+                    place.check();
+                })
+                .run(Coverage::from_env())
+        });
     }
 }
 

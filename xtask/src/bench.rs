@@ -176,6 +176,7 @@ fn to_json(facts: &[(&str, String)], args: &Args, rows: &[Row]) -> Value {
                 "floor_ns": row.floor,
                 "ratio": row.ratio,
                 "reach": row.goal.reach,
+                "limit_ns": row.goal.limit_us.map(|limit| 1000.0 * limit),
                 "at_most": row.goal.measure == reach::Measure::Time,
                 "met": match row.verdict {
                     Verdict::Met => json!(true),

@@ -10,6 +10,9 @@ use crate::table::{Align, Table};
 use crate::workspace::Workspace;
 use crate::{files, header, layering};
 
+/// What is off by default and checked and tested all the same.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "shm-core/cli"];
+
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
@@ -29,7 +32,9 @@ struct Step {
 
 fn steps() -> Vec<Step> {
     let cargo = |words: &[&str]| Work::Program(Program::cargo(words.iter().copied()));
-    let docs = Program::cargo(["doc", "--workspace", "--no-deps"]).flags("RUSTDOCFLAGS", "-D warnings");
+    let docs = Program::cargo(["doc", "--workspace", "--no-deps"])
+        .args(FEATURES)
+        .flags("RUSTDOCFLAGS", "-D warnings");
     vec![
         Step { name: "layers", work: Work::Here(layering::check) },
         Step { name: "files", work: Work::Here(files::check) },
@@ -37,7 +42,11 @@ fn steps() -> Vec<Step> {
         Step { name: "format", work: cargo(&["fmt", "--all", "--check"]) },
         Step {
             name: "clippy",
-            work: cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+            work: Work::Program(
+                Program::cargo(["clippy", "--workspace", "--all-targets", "--locked"])
+                    .args(FEATURES)
+                    .args(["--", "-D", "warnings"]),
+            ),
         },
         Step { name: "rustdoc", work: Work::Program(docs) },
     ]

@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shm-sync", &["shm-core"]),
     ("shm-pool", &["shm-core", "shm-sync"]),
     ("shm-ffi", &["shm-core", "shm-sync", "shm-pool"]),
+    ("shm-python", &["shm-core", "shm-sync", "shm-pool"]),
     ("shm-bench", &["shm-core", "shm-sync", "shm-pool", "shm-ffi"]),
     ("shm-testkit", &[]),
     ("xtask", &[]),

@@ -17,6 +17,7 @@ mod leftovers;
 mod machine;
 mod nightly;
 mod process;
+mod python;
 mod reach;
 mod table;
 mod test;

@@ -1,7 +1,7 @@
 //! The table of goals (`shm-bench/reach.json`) and the judgement of measured times by it.
 //!
 //! A goal compares our time with that of the plain alternative in the same run. `time` goals limit ours / alternative from above,
-//! `throughput` goals limit alternative / ours from below; a row without a reach only informs.
+//! `throughput` goals limit alternative / ours from below; `limit_us` limits our time itself, in microseconds. A row with neither only informs.
 
 use serde_json::{Map, Value};
 
@@ -17,6 +17,7 @@ pub(crate) struct Goal {
     pub(crate) floor: Option<String>,
     pub(crate) measure: Measure,
     pub(crate) reach: Option<f64>,
+    pub(crate) limit_us: Option<f64>,
 }
 
 /// In which direction better lies.
@@ -60,7 +61,7 @@ impl Verdict {
     }
 }
 
-const KEYS: &[&str] = &["operation", "ours", "alternative", "floor", "measure", "reach", "note"];
+const KEYS: &[&str] = &["operation", "ours", "alternative", "floor", "measure", "reach", "limit_us", "note"];
 
 /// Reads the goals from the text of the file.
 ///
@@ -97,14 +98,12 @@ fn goal(row: &Map<String, Value>) -> Result<Goal, String> {
         "throughput" => Measure::Throughput,
         other => return Err(format!("\"measure\" must be \"time\" or \"throughput\", not \"{other}\"")),
     };
-    let reach = match row.get("reach") {
-        None => None,
-        Some(value) => Some(
-            value
-                .as_f64()
-                .filter(|reach| *reach > 0.0)
-                .ok_or("\"reach\" must be a number above 0".to_owned())?,
-        ),
+    let number = |key: &str| match row.get(key) {
+        None => Ok(None),
+        Some(value) => match value.as_f64().filter(|number| *number > 0.0) {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!("\"{key}\" must be a number above 0")),
+        },
     };
     Ok(Goal {
         operation: required("operation")?,
@@ -112,7 +111,8 @@ fn goal(row: &Map<String, Value>) -> Result<Goal, String> {
         alternative: id("alternative", required("alternative")?)?,
         floor: text("floor")?.map(|floor| id("floor", floor)).transpose()?,
         measure,
-        reach,
+        reach: number("reach")?,
+        limit_us: number("limit_us")?,
     })
 }
 
@@ -127,13 +127,15 @@ impl Goal {
         self.operation.contains(text) || self.ids().any(|id| id.contains(text))
     }
 
-    /// The reach for people: `<= 1.5`.
+    /// The reach for people: `<= 1.5`, or `<= 30 us`.
     pub(crate) fn reach_text(&self) -> String {
-        match (self.reach, self.measure) {
-            (None, _) => "-".to_owned(),
-            (Some(reach), Measure::Time) => format!("<= {reach}"),
-            (Some(reach), Measure::Throughput) => format!(">= {reach}"),
-        }
+        let reach = self.reach.map(|reach| match self.measure {
+            Measure::Time => format!("<= {reach}"),
+            Measure::Throughput => format!(">= {reach}"),
+        });
+        let limit = self.limit_us.map(|limit| format!("<= {limit} us"));
+        let texts: Vec<String> = reach.into_iter().chain(limit).collect();
+        if texts.is_empty() { "-".to_owned() } else { texts.join(", ") }
     }
 
     /// Judges the times that `time` knows (nanoseconds by bench id).
@@ -145,15 +147,20 @@ impl Goal {
             Measure::Time => ours / alternative,
             Measure::Throughput => alternative / ours,
         });
-        let verdict = match (ratio, self.reach) {
-            (None, _) => Verdict::NotMeasured,
-            (Some(_), None) => Verdict::Informs,
-            (Some(ratio), Some(reach)) => {
-                let met = match self.measure {
-                    Measure::Time => ratio <= reach,
-                    Measure::Throughput => ratio >= reach,
-                };
-                if met { Verdict::Met } else { Verdict::NotMet }
+        let reached = self.reach.zip(ratio).map(|(reach, ratio)| match self.measure {
+            Measure::Time => ratio <= reach,
+            Measure::Throughput => ratio >= reach,
+        });
+        let in_limit = self.limit_us.zip(ours).map(|(limit, ours)| ours <= 1000.0 * limit);
+        let verdict = match (ratio, reached, in_limit) {
+            (None, ..) => Verdict::NotMeasured,
+            (Some(_), None, None) => Verdict::Informs,
+            (Some(_), reached, in_limit) => {
+                if reached.unwrap_or(true) && in_limit.unwrap_or(true) {
+                    Verdict::Met
+                } else {
+                    Verdict::NotMet
+                }
             }
         };
         Row { goal: self, ours, alternative, floor, ratio, verdict }
@@ -194,6 +201,15 @@ mod tests {
     fn time_is_limited_from_above() {
         let verdict = |ours| one("time", r#", "reach": 1.5"#).judge(times(ours, 2.0)).verdict;
         assert_eq!([verdict(2.9), verdict(3.0), verdict(3.1)], [Verdict::Met, Verdict::Met, Verdict::NotMet]);
+    }
+
+    #[test]
+    fn a_limit_is_one_of_time_itself() {
+        let verdict = |rest, ours| one("time", rest).judge(times(ours, 1.0)).verdict;
+        let limit = r#", "limit_us": 5"#;
+        assert_eq!([verdict(limit, 5000.0), verdict(limit, 5001.0)], [Verdict::Met, Verdict::NotMet]);
+        assert_eq!(verdict(r#", "limit_us": 5, "reach": 3"#, 4000.0), Verdict::NotMet);
+        assert_eq!(one("time", limit).reach_text(), "<= 5 us");
     }
 
     #[test]

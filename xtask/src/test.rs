@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::check::seconds;
+use crate::check::{FEATURES, seconds};
 use crate::counts::Counts;
 use crate::leftovers::Snapshot;
 use crate::nightly;
 use crate::process::Program;
+use crate::python;
 use crate::table::{Align, Table};
 use crate::workspace::Workspace;
 
@@ -23,6 +24,15 @@ pub(crate) struct Args {
     /// Only tests whose name contains TEXT
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Only steps whose name begins with TEXT ("python", say)
+    #[arg(long, value_name = "TEXT")]
+    step: Option<String>,
+}
+
+impl Args {
+    fn wants(&self, step: &str) -> bool {
+        self.step.as_ref().is_none_or(|wanted| step.starts_with(wanted.as_str()))
+    }
 }
 
 /// The crates with code of their own to test under other builds and checkers.
@@ -38,7 +48,7 @@ const PURE: &[&str] =
 
 /// One line of the plan.
 struct Step {
-    name: &'static str,
+    name: String,
     /// The program, or why it cannot run here.
     program: Result<Program, String>,
 }
@@ -47,26 +57,26 @@ struct Step {
 fn steps(workspace: &Workspace, args: &Args) -> Vec<Step> {
     let mut steps = vec![
         Step {
-            name: "unit and integration",
+            name: "unit and integration".into(),
             program: Ok(debug(args, &["--lib", "--bins", "--tests", "--examples"])),
         },
-        Step { name: "documentation", program: Ok(debug(args, &["--doc"])) },
+        Step { name: "documentation".into(), program: Ok(debug(args, &["--doc"])) },
     ];
     if let Some(program) = release(workspace, args) {
-        steps.push(Step { name: "release mode", program: Ok(program) });
+        steps.push(Step { name: "release mode".into(), program: Ok(program) });
     }
     for package in workspace
         .packages
         .iter()
         .filter(|package| package.targets_of("test").any(|test| test.starts_with("loom")))
     {
-        steps.push(Step { name: "loom", program: Ok(loom(workspace, args, &package.name)) });
+        steps.push(Step { name: "loom".into(), program: Ok(loom(workspace, args, &package.name)) });
     }
     if let Some(program) = miri(workspace, args) {
-        steps.push(Step { name: "miri", program });
+        steps.push(Step { name: "miri".into(), program });
     }
     if args.long {
-        steps.push(Step { name: "address sanitizer", program: address_sanitizer(workspace, args) });
+        steps.push(Step { name: "address sanitizer".into(), program: address_sanitizer(workspace, args) });
     }
     steps
 }
@@ -85,7 +95,8 @@ fn long(program: Program, args: &Args) -> Program {
 }
 
 fn debug(args: &Args, what: &[&str]) -> Program {
-    let program = Program::cargo(["test", "--workspace", "--no-fail-fast"]).args(what.iter().copied());
+    let program =
+        Program::cargo(["test", "--workspace", "--no-fail-fast"]).args(FEATURES).args(what.iter().copied());
     long(filtered(program, args), args)
 }
 
@@ -152,7 +163,7 @@ fn target(workspace: &Workspace, name: &str) -> String {
 
 /// How one step ended, for the summary.
 struct Line {
-    name: &'static str,
+    name: String,
     result: &'static str,
     counts: Counts,
     time: Duration,
@@ -165,8 +176,13 @@ struct Line {
 /// None so far; a test that fails is an exit code.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String> {
     let before = Snapshot::take();
-    let mut lines: Vec<Line> =
-        steps(workspace, args).into_iter().map(|step| run_step(step, &mut io::stdout())).collect();
+    let planned = steps(workspace, args).into_iter().filter(|step| args.wants(&step.name));
+    let mut lines: Vec<Line> = planned.map(|step| run_step(step, &mut io::stdout())).collect();
+    if args.wants("python") {
+        for (name, program) in python::steps(workspace, args.filter.as_deref()) {
+            lines.push(run_step(Step { name, program }, &mut io::stdout()));
+        }
+    }
     lines.push(leftovers(&before.news()));
 
     let mut table = Table::new(&[
@@ -183,7 +199,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         sum += line.counts;
         let Counts { passed, failed, skipped } = line.counts;
         table.push(vec![
-            line.name.to_owned(),
+            line.name,
             line.result.to_owned(),
             passed.to_string(),
             failed.to_string(),
@@ -246,7 +262,7 @@ fn leftovers(names: &[String]) -> Line {
         println!("left behind: /dev/shm/{name}");
     }
     Line {
-        name: "nothing left behind",
+        name: "nothing left behind".into(),
         result: if failed == 0 { "ok" } else { "FAILED" },
         counts: Counts { failed, ..Counts::default() },
         time: Duration::ZERO,
@@ -270,7 +286,7 @@ mod tests {
     }
 
     fn args(long: bool, filter: Option<&str>) -> Args {
-        Args { long, filter: filter.map(str::to_owned) }
+        Args { long, filter: filter.map(str::to_owned), step: None }
     }
 
     #[test]
@@ -292,10 +308,13 @@ mod tests {
     #[test]
     fn long_and_filter_reach_the_tests() {
         let line = debug(&args(true, Some("smoke")), &["--doc"]).line();
-        assert_eq!(line, "SHM_TEST_LONG=1 cargo test --workspace --no-fail-fast --doc -- smoke");
+        assert_eq!(
+            line,
+            "SHM_TEST_LONG=1 cargo test --workspace --no-fail-fast --features shm-core/cli --doc -- smoke"
+        );
         assert_eq!(
             debug(&args(false, None), &["--doc"]).line(),
-            "cargo test --workspace --no-fail-fast --doc"
+            "cargo test --workspace --no-fail-fast --features shm-core/cli --doc"
         );
     }
 
@@ -313,11 +332,12 @@ mod tests {
 
     #[test]
     fn broken_step_counts_as_failed() {
-        let line = run_step(Step { name: "x", program: Ok(Program::new("false")) }, &mut io::sink());
+        let line = run_step(Step { name: "x".into(), program: Ok(Program::new("false")) }, &mut io::sink());
         assert_eq!((line.result, line.counts.failed), ("FAILED", 1));
-        let line = run_step(Step { name: "x", program: Ok(Program::new("true")) }, &mut io::sink());
+        let line = run_step(Step { name: "x".into(), program: Ok(Program::new("true")) }, &mut io::sink());
         assert_eq!((line.result, line.counts), ("ok", Counts::default()));
-        let line = run_step(Step { name: "x", program: Err("no such thing".to_owned()) }, &mut io::sink());
+        let line =
+            run_step(Step { name: "x".into(), program: Err("no such thing".to_owned()) }, &mut io::sink());
         assert_eq!((line.result, line.counts.skipped), ("skipped", 1));
     }
 
@@ -325,7 +345,7 @@ mod tests {
     fn failed_test_is_not_counted_twice() {
         let script = "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured'; exit 101";
         let line = run_step(
-            Step { name: "x", program: Ok(Program::new("sh").args(["-c", script])) },
+            Step { name: "x".into(), program: Ok(Program::new("sh").args(["-c", script])) },
             &mut io::sink(),
         );
         assert_eq!(line.counts, Counts { passed: 1, failed: 2, skipped: 0 });

@@ -59,7 +59,28 @@ impl AnyArray {
     }
 
     /// Creates an array and lets `init` fill its bytes before anybody can see it.
-    pub(crate) fn create_with(
+    ///
+    /// `init` gets the array's [`data_len_bytes`](ArrayLayout::data_len_bytes) bytes in the order of memory, all zero. They are its own: the name appears
+    /// after it has returned, so a program that fails, panics or is killed in it leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::create`], and what `init` returns.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use shm_core::{AnyArray, ArrayLayout, ElementType, Error, ErrorKind};
+    /// # let name = format!("doc-any-create-with-{}", std::process::id());
+    /// # let name = name.as_str();
+    /// let layout = ArrayLayout::c_order(ElementType::U16, &[2])?;
+    /// let mut source = &[1, 0, 2, 0][..]; // or a file: straight into the segment
+    /// let any = AnyArray::create_with(name, &layout, |bytes| {
+    ///     source.read_exact(bytes).map_err(|e| Error::new(ErrorKind::System, "read", "the source", e.to_string()))
+    /// })?;
+    /// assert_eq!(any.typed::<u16, ndarray::Ix1>()?.get(1), 2);
+    /// shm_core::delete(name)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create_with(
         place: impl IntoPlace,
         layout: &ArrayLayout,
         init: impl FnOnce(&mut [u8]) -> Result<()>,

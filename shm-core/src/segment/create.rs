@@ -56,7 +56,8 @@ pub(crate) fn create(
     let subject = Subject(name.as_ref());
     options.check(&subject)?;
     if let Some(name) = name {
-        refuse_if_taken(name)?;
+        // Before the work is done.
+        if options.replace { remove::check_deletable("replace", name)? } else { refuse_if_taken(name)? }
     }
     let plan = Plan {
         subject: &subject,
@@ -121,7 +122,7 @@ pub(crate) fn create(
             }
             Err(Errno::EXIST) => {
                 drop(registry);
-                refuse_if_taken(&name)?;
+                if options.replace { remove::free_name("replace", &name)? } else { refuse_if_taken(&name)? }
             }
             Err(errno) => return Err(Error::system("create", &name, "linkat", errno)),
         }

@@ -83,7 +83,17 @@ impl SegmentInfo {
 
 impl Entry {
     /// Returns the layout of an array entry in a segment of `segment_len` bytes: the first extent of one that grows follows the length.
-    pub(crate) fn layout_at(&self, segment_len: usize) -> Option<ArrayLayout> {
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// let options = SegmentOptions::new().reserve_max(1 << 20);
+    /// let array = SharedArray::<u8, _>::zeros(options.anonymous(), (10, 4))?;
+    /// array.segment().grow(1 << 16)?;
+    /// let entry = array.segment().entry("")?;
+    /// assert!(entry.layout_at(array.segment().len()).unwrap().shape()[0] > 10);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn layout_at(&self, segment_len: usize) -> Option<ArrayLayout> {
         let EntryKind::Array(layout) = self.kind() else { return None };
         if !self.grows() {
             return Some(layout.clone());

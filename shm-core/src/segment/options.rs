@@ -34,6 +34,7 @@ pub struct SegmentOptions {
     pub(super) huge_pages: bool,
     pub(super) lock_memory: bool,
     pub(super) any_owner: bool,
+    pub(super) replace: bool,
 }
 
 impl Default for SegmentOptions {
@@ -64,6 +65,7 @@ impl SegmentOptions {
             huge_pages: false,
             lock_memory: false,
             any_owner: false,
+            replace: false,
         }
     }
 
@@ -236,6 +238,29 @@ impl SegmentOptions {
     #[must_use]
     pub fn any_owner(mut self, any: bool) -> SegmentOptions {
         self.any_owner = any;
+        self
+    }
+
+    /// Lets a new segment take the place of the one that has its name (default: that is an error).
+    ///
+    /// The old one is deleted, by the rules of [`delete`](crate::delete), when the new one is complete and only needs its name: a creation that fails before
+    /// leaves the old one as it was. There is room for both until then. Those who have the old one attached keep it. Between the two steps nobody has
+    /// the name; a process that is killed just there, or another one that takes the name first, is the only way to lose the old one without the new one in
+    /// its place. Attaching, and [`create_or_attach`](SegmentOptions::create_or_attach) where something has the name, ignore this.
+    ///
+    /// ```
+    /// use shm_core::{SegmentOptions, SharedArray};
+    /// # let name = format!("doc-options-replace-{}", std::process::id());
+    /// let old = SharedArray::<u8, _>::full(name.as_str(), 10, 1)?;
+    /// let new = SharedArray::<u8, _>::full(SegmentOptions::new().replace(true).named(name.as_str())?, 20, 2)?;
+    /// assert_eq!((old.get(0), new.get(0)), (1, 2));
+    /// assert_eq!(SharedArray::<u8, ndarray::Ix1>::attach(name.as_str())?.len(), 20);
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn replace(mut self, replace: bool) -> SegmentOptions {
+        self.replace = replace;
         self
     }
 

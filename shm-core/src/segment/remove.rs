@@ -52,9 +52,26 @@ pub fn delete(name: impl AsSegmentName) -> Result<()> {
     }
 }
 
-fn try_delete(name: &SegmentName) -> Result<Removal> {
-    let options = SegmentOptions::new();
+/// Deletes what has the name, for whoever wants it; nothing is to be done if nothing has it.
+pub(super) fn free_name(operation: &'static str, name: &SegmentName) -> Result<()> {
+    match delete(name) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.during(operation)),
+        _ => Ok(()),
+    }
+}
+
+/// Says now what [`free_name`] would fail with later, as far as that can be known without trying.
+pub(super) fn check_deletable(operation: &'static str, name: &SegmentName) -> Result<()> {
     let _no_child_gets_the_descriptor = registry();
+    match open_deletable(name) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.during(operation)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens what may be deleted under this name: a segment of the caller's, though it be damaged.
+fn open_deletable(name: &SegmentName) -> Result<(OwnedFd, Lifetime)> {
+    let options = SegmentOptions::new();
     let fd =
         object::open(name.path(), Access::ReadWrite).map_err(|e| attach::open_error("delete", name, e))?;
     let lifetime = match attach::read_meta(fd.as_fd(), &mut attach::meta_buffer()) {
@@ -65,6 +82,12 @@ fn try_delete(name: &SegmentName) -> Result<Removal> {
     let stat = object::stat(fd.as_fd()).map_err(|e| Error::system("delete", name, "fstat", e))?;
     attach::check_type("delete", name, &stat)?;
     attach::check_owner("delete", name, &stat, &options)?;
+    Ok((fd, lifetime))
+}
+
+fn try_delete(name: &SegmentName) -> Result<Removal> {
+    let _no_child_gets_the_descriptor = registry();
+    let (fd, lifetime) = open_deletable(name)?;
     let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", name, "fcntl", e))?;
     match remove_object(name, fd.as_fd()).map_err(|e| unlink_error(name, e))? {
         // Whoever has the name by now has made a new one.

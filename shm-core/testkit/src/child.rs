@@ -2,7 +2,8 @@
 //!
 //! The fork goes through libc, whose handlers keep `malloc` usable in the child of a process with several threads.
 //! Other locks may have been held by another thread at that moment and then stay held for ever in the child,
-//! those of standard output among them: closures must not print. Programs run by `exec`, and tests that must not
+//! those of standard output among them: closures must not print; nor may they start threads with `std::thread`, for
+//! which [`in_threads`](crate::in_threads()) is there. Programs run by `exec`, and tests that must not
 //! be related by fork, are for [`rerun`](crate::rerun()).
 #![allow(unsafe_code, reason = "fork, waitpid, kill and _exit")]
 
@@ -69,7 +70,8 @@ pub struct Child {
 /// A panic of `work` ends the child with code 101 and leaves its message for [`Child::panic_message`]. The child
 /// ends by `_exit`: destructors of what it inherited, exit handlers and buffered output do not run. Only the
 /// calling thread exists in the child. `work` must not print (see the example for reporting by exit code), because
-/// another thread may have held the lock of standard output during the fork.
+/// another thread may have held the lock of standard output during the fork, and start threads by
+/// [`in_threads`](crate::in_threads()) only, for a like reason.
 ///
 /// # Panics
 /// When the system refuses the fork.

@@ -5,6 +5,7 @@
 //!   many of the points are tried and [`Report`] what was.
 //! - [`fork_child()`] runs a closure in a forked process; [`Child`] waits for it, signals it, and never leaves it
 //!   behind.
+//! - [`in_threads()`] starts threads in a forked child, where `std::thread` may hang.
 //! - [`rerun()`] runs one test of the current test binary in a process of its own, unrelated by fork.
 //! - [`Watchdog`] ends a test process that hangs, with the test's name.
 //! - [`Numbers`] look random and are the same in every run.
@@ -20,6 +21,7 @@ mod note;
 mod numbers;
 mod rerun;
 mod say;
+mod threads;
 mod trace;
 mod watch;
 mod watchdog;
@@ -31,5 +33,6 @@ pub use kill::KillTest;
 pub use names::{Cleanup, leftovers, unique_name};
 pub use numbers::Numbers;
 pub use rerun::{rerun, rerun_command};
+pub use threads::in_threads;
 pub use watchdog::Watchdog;
 pub use zone::{announce, kill_zone};

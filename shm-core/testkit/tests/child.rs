@@ -3,9 +3,10 @@
 mod common;
 
 use common::Words;
-use shm_testkit::{Child, Status, Watchdog, fork_child};
+use shm_testkit::{Child, Status, Watchdog, fork_child, in_threads};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -124,4 +125,40 @@ fn children_have_children() {
         _ => 1,
     })
     .expect_success();
+}
+
+/// The parent's threads come and go all the time: children are forked while the standard library's lock is held.
+#[test]
+fn children_of_a_busy_parent_can_start_threads() {
+    let _watchdog = watchdog();
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !enough.load(Relaxed) {
+                    thread::spawn(|| ()).join().unwrap();
+                }
+            });
+        }
+        for _ in 0..1000 {
+            fork_child(|| {
+                let sum = AtomicUsize::new(0);
+                in_threads(3, |index| _ = sum.fetch_add(index + 1, Relaxed));
+                i32::from(sum.into_inner() != 6)
+            })
+            .expect_success();
+        }
+        enough.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn a_panic_in_a_thread_is_the_childs() {
+    let _watchdog = watchdog();
+    let mut child = fork_child(|| {
+        in_threads(2, |index| assert!(index == 0, "thread {index} is unhappy"));
+        0
+    });
+    assert_eq!(child.wait(), Status::Exited(101));
+    assert!(child.panic_message().unwrap().contains("thread 1 is unhappy"));
 }

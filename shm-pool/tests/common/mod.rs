@@ -39,6 +39,13 @@ pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// Whether a process lives; an orphan that has ended but was not collected by init is dead.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
 /// Sends a signal to a process of this test.
 pub(crate) fn kill(pid: u32, signal: i32) {
     // SAFETY: no memory is involved; the pids are those of our workers, and our own.

@@ -1,12 +1,12 @@
-//! What every primitive that is waited for is put through, whatever it is: deadlines, signals, hostile neighbours, many kills.
+//! What every primitive that is waited for is put through, whatever it is: deadlines, signals, hostile neighbours.
 
 #![allow(unsafe_code, reason = "a signal handler, and bytes that a neighbour scribbles on")]
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
-use crate::common::{fork, report, shared_bytes, shared_counters, wait_asleep, wait_until};
-use shm_sync::{Error, ErrorKind, Mutex, Primitive};
-use shm_testkit::{Child, Report};
+use crate::common::{fork, shared_bytes, shared_counters, wait_asleep, wait_until};
+use shm_sync::{Error, ErrorKind, Primitive};
+use shm_testkit::Child;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -173,26 +173,6 @@ pub fn scribbled_on<P: Primitive>(place: &Place<P>, rounds: usize, operate: impl
         place.u32_at(4 * index).store(word, SeqCst);
     }
     place.attach().unwrap();
-}
-
-/// Runs a kill test, which has a watchdog of its own, once; with `SHM_TEST_LONG=1` as often as it takes to kill a thousand victims.
-pub fn killed_often_enough(mut run: impl FnMut() -> Report) {
-    // Registered here once, so that the first victim, which gives the list of points, takes the same steps as those after it: what a forked
-    // child finds of its parent's registration makes its own shorter.
-    drop(Mutex::anonymous(0u8).unwrap().lock().unwrap());
-    let enough = if std::env::var_os("SHM_TEST_LONG").is_some() { 1000 } else { 1 };
-    let mut kills = 0;
-    while kills < enough {
-        let outcome = run();
-        if kills == 0 {
-            report(&outcome);
-        }
-        if outcome.skipped_reason.is_some() {
-            return;
-        }
-        kills += outcome.kills;
-    }
-    println!("{kills} kills in all");
 }
 
 /// A child that waits with `wait`, asleep already.

@@ -1,0 +1,216 @@
+"""Arrays in shared memory: the class, and the functions that create them.
+
+The memory belongs to a `Memory` object of the native module, which is the base of the array and lives as long as any view. Nothing
+is kept in the array object itself: whether its elements are shared is asked of their address.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from . import _shm
+from ._shm import Memory, is_shared, memory_of
+
+_DEFAULTS = {
+    "mode": 0o600,
+    "lifetime": "persistent",
+    "sparse": False,
+    "reserve": None,
+    "prefault": False,
+    "huge_pages": False,
+    "lock_memory": False,
+    "align": None,
+}
+
+
+class SharedArray(np.ndarray):
+    """An ndarray whose elements lie in shared memory.
+
+    It is what this package's functions return, and what its views are. Results of ufuncs, reductions and fancy indexing are plain
+    private arrays. It pickles by reference: whoever unpickles it gets the same memory.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *_args, **_kwargs):
+        raise TypeError("make shared arrays with shm.create, shm.attach, shm.empty, shm.copy or one of their relatives")
+
+    @property
+    def memory(self) -> Memory:
+        """The shared memory that the elements lie in."""
+        return _memory(self)
+
+    def msync(self, flags: int = 4) -> None:
+        """Writes changes back to the file behind the memory (of use for ``file://`` names)."""
+        _memory(self).msync(flags)
+
+    def mlock(self) -> None:
+        """Keeps the memory from being swapped out."""
+        _memory(self).mlock()
+
+    def munlock(self) -> None:
+        """Lets the memory be swapped out again."""
+        _memory(self).munlock()
+
+    def __getitem__(self, index):
+        result = _getitem(self, index)
+        if type(result) is SharedArray and type(result.base) not in _SHARED_BASES:
+            return _plain(result)
+        return result
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        if type(array) is not np.ndarray:
+            return array if array is self else _plain(array)  # the caller's `out`
+        return array[()] if return_scalar or (_NUMPY_1 and array.shape == ()) else array
+
+
+_NUMPY_1 = int(np.__version__.split(".")[0]) < 2
+_SHARED_BASES = (SharedArray, Memory)
+_getitem = np.ndarray.__getitem__
+
+
+def _plain(result):
+    """The same array as a plain one if its elements are private."""
+    if isinstance(result, SharedArray) and not is_shared(result):
+        return result.view(np.ndarray)
+    return result
+
+
+def _copying(method):
+    @functools.wraps(method)
+    def plain(self, *args, **kwargs):
+        return _plain(method(self, *args, **kwargs))
+
+    return plain
+
+
+# What makes new arrays of the class that it is called on, always or sometimes.
+for _name in (
+    "__copy__ __deepcopy__ argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy cumprod "
+    "cumsum dot flatten max mean min nonzero prod ravel repeat reshape round searchsorted std sum take to_device trace var"
+).split():
+    if hasattr(np.ndarray, _name):
+        setattr(SharedArray, _name, _copying(getattr(np.ndarray, _name)))
+del _name
+
+_shm.set_array_type(SharedArray)
+
+
+def _memory(array) -> Memory:
+    memory = memory_of(array)
+    if memory is None:
+        raise ValueError("the elements of this array are not in shared memory: it is a private copy")
+    return memory
+
+
+def _options(given):
+    unknown = given.keys() - _DEFAULTS.keys()
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise TypeError(f"unexpected keyword {names}: what can be said about new memory is {', '.join(_DEFAULTS)}")
+    return {**_DEFAULTS, **given}
+
+
+def _make(name, shape, dtype, order="C", strides=None, source=None, or_attach=False, options=()):
+    return _shm.create(name, shape, dtype, order, strides, source, or_attach, _options(dict(options)))
+
+
+def create(name, shape, dtype=float, order="C", **options):
+    """Creates an array of zeros under a name: ``shm://NAME`` (or just ``NAME``), or ``file://PATH``.
+
+    The name appears when the array is complete. FileExistsError if it is taken. Every process of this user can attach it until
+    somebody deletes it; ``lifetime="last-detach"`` ends it with its last attachment instead, ``lifetime="scoped"`` with its creator.
+    """
+    _check_name(name)
+    return _make(name, shape, dtype, order, options=options)
+
+
+def create_or_attach(name, shape, dtype=float, order="C", **options):
+    """Attaches the array of this name, or creates it, zero-filled, in one step without a race.
+
+    TypeError or ValueError if what exists has other elements, or another shape or order.
+    """
+    _check_name(name)
+    return _make(name, shape, dtype, order, or_attach=True, options=options)
+
+
+def empty(shape, dtype=float, order="C", *, name=None, **options):
+    """Makes an array whose elements nobody has set; here they are zero. Without a name it is anonymous."""
+    return _make(name, shape, dtype, order, options=options)
+
+
+def zeros(shape, dtype=float, order="C", *, name=None, **options):
+    """Makes an array of zeros."""
+    return _make(name, shape, dtype, order, options=options)
+
+
+def ones(shape, dtype=float, order="C", *, name=None, **options):
+    """Makes an array of ones."""
+    return _make(name, shape, dtype, order, source=np.ones((), dtype), options=options)
+
+
+def full(shape, fill_value, dtype=None, order="C", *, name=None, **options):
+    """Makes an array filled with a value, of the value's type unless another one is said."""
+    source = np.asarray(fill_value, dtype)
+    return _make(name, shape, source.dtype, order, source=source, options=options)
+
+
+def empty_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+    """Makes an array of the type, shape and order of another one."""
+    return _like(prototype, dtype, order, shape, name, None, options)
+
+
+def zeros_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+    """Makes an array of zeros of the type, shape and order of another one."""
+    return _like(prototype, dtype, order, shape, name, None, options)
+
+
+def ones_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+    """Makes an array of ones of the type, shape and order of another one."""
+    return _like(prototype, dtype, order, shape, name, 1, options)
+
+
+def full_like(prototype, fill_value, dtype=None, order="K", shape=None, *, name=None, **options):
+    """Makes an array filled with a value, of the type, shape and order of another one."""
+    return _like(prototype, dtype, order, shape, name, fill_value, options)
+
+
+def _like(prototype, dtype, order, shape, name, value, options):
+    # Memory that is not touched costs nothing, and NumPy's rules for the order are many.
+    pattern = np.empty_like(prototype, dtype, order, subok=False, shape=shape)
+    source = None if value is None else np.asarray(value)
+    return _make(name, pattern.shape, pattern.dtype, strides=pattern.strides, source=source, options=options)
+
+
+def copy(a, order="K", *, dtype=None, name=None, **options):
+    """Copies an array, or what can be made one, into shared memory. A name appears when everything is copied."""
+    source = np.asarray(a)
+    pattern = np.empty_like(source, dtype, order, subok=False)
+    return _make(name, pattern.shape, pattern.dtype, strides=pattern.strides, source=source, options=options)
+
+
+def fromiter(iterable, dtype, count=-1, *, name=None, **options):
+    """Makes an array of the elements that an iterable gives."""
+    return copy(np.fromiter(iterable, dtype, count), name=name, **options)
+
+
+def msync(array, flags):
+    """Writes changes of a shared array back to its file, as msync(2) does with these flags."""
+    _memory(array).msync(flags)
+
+
+def mlock(array):
+    """Keeps a shared array from being swapped out."""
+    _memory(array).mlock()
+
+
+def munlock(array):
+    """Lets a shared array be swapped out again."""
+    _memory(array).munlock()
+
+
+def _check_name(name):
+    if not isinstance(name, str):
+        raise TypeError(f"a name is text, not {type(name).__name__}; for memory without a name use shm.empty and its relatives")

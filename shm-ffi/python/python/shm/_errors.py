@@ -1,0 +1,109 @@
+"""The exceptions of this package: each is one of Python's own, and an `Error` besides.
+
+The native module looks them up in `by_kind`, by the name that the Rust crates give to the kind of error.
+"""
+
+import errno as _errno
+
+
+class Error(Exception):
+    """Base class of all exceptions that come from the library underneath; `kind` is its name for what went wrong."""
+
+    kind = "Unknown"
+
+
+class _SystemError(Error, OSError):
+    _errno = None
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        if self.errno is None:
+            self.errno = self._errno
+
+
+class ExistsError(_SystemError, FileExistsError):
+    """The name is taken."""
+
+    _errno = _errno.EEXIST
+
+
+class NotFoundError(_SystemError, FileNotFoundError):
+    """Nothing has this name, or what had it is gone."""
+
+    _errno = _errno.ENOENT
+
+
+class AccessError(_SystemError, PermissionError):
+    """Permissions forbid it, or it belongs to another user, or it is attached read-only."""
+
+    _errno = _errno.EACCES
+
+
+class NoSpaceError(_SystemError, MemoryError):
+    """The file system behind the memory has not enough free bytes; nothing was created."""
+
+    _errno = _errno.ENOSPC
+
+
+class NoMemoryError(Error, MemoryError):
+    """The process may not have this much memory."""
+
+
+class BusyError(_SystemError):
+    """Somebody else holds it."""
+
+    _errno = _errno.EBUSY
+
+
+class InvalidError(Error, ValueError):
+    """An argument is out of range, or what was found does not fit it."""
+
+
+class FormatError(InvalidError):
+    """What has this name is no segment, or a damaged one, or one of a newer version."""
+
+
+class ElementTypeError(Error, TypeError):
+    """The elements have another type than was asked for."""
+
+
+class NoSuchEntryError(Error, LookupError):
+    """The segment has no entry of this name or kind."""
+
+
+class ForkedError(Error, RuntimeError):
+    """The handle was inherited by a forked process, which may not do this."""
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """This kernel, file system or sandbox does not offer what is needed."""
+
+
+class SystemCallError(_SystemError):
+    """Any other failure of a system call."""
+
+
+by_kind = {
+    "AlreadyExists": ExistsError,
+    "NotFound": NotFoundError,
+    "InvalidName": InvalidError,
+    "InvalidArgument": InvalidError,
+    "NotASegment": FormatError,
+    "UnsupportedVersion": FormatError,
+    "Corrupted": FormatError,
+    "SizeOverflow": InvalidError,
+    "OutOfSpace": NoSpaceError,
+    "OutOfMemory": NoMemoryError,
+    "PermissionDenied": AccessError,
+    "ForeignOwner": AccessError,
+    "TypeMismatch": ElementTypeError,
+    "ShapeMismatch": InvalidError,
+    "Busy": BusyError,
+    "LockHeld": BusyError,
+    "ReadOnly": AccessError,
+    "Inherited": ForkedError,
+    "LimitExceeded": InvalidError,
+    "NoSuchEntry": NoSuchEntryError,
+    "Unsupported": UnsupportedError,
+    "System": SystemCallError,
+}
