@@ -248,7 +248,7 @@ fn lend<'c, T: Element, R>(
 }
 
 /// Cuts an array into chunks.
-fn cut<T: Element, D: Dimension>(
+pub(crate) fn cut<T: Element, D: Dimension>(
     array: &mut Exclusive<'_, T, D>,
     chunk_len: usize,
 ) -> Result<Chunks<T>, Error> {

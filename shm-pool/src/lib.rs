@@ -7,6 +7,7 @@
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
 //! - [`Background`]: one call in a child, awaited later.
+//! - [`Backend`], [`On`]: the same maps by processes or by threads, as the program chooses while it runs.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
 //!
@@ -45,6 +46,7 @@ mod inbox;
 mod items;
 mod map;
 mod master;
+mod on;
 mod order;
 mod pages;
 mod recovery;
@@ -53,6 +55,7 @@ mod schedule;
 mod skip;
 mod state;
 mod stdio;
+mod threads;
 mod trouble;
 mod warning;
 mod wire;
@@ -63,6 +66,7 @@ pub use background::Background;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use on::{Backend, On, OnSkipFailed};
 pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
 pub use state::WithState;

@@ -96,7 +96,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     }
 
     /// Works on the items in this thread.
-    fn in_master<T, R, S>(
+    pub(crate) fn in_master<T, R, S>(
         &self,
         items: Items<T>,
         work: impl Work<T, R>,
@@ -282,6 +282,6 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
 }
 
 /// What messages say is being done.
-fn operation(items: usize) -> String {
+pub(crate) fn operation(items: usize) -> String {
     format!("map {items} items")
 }

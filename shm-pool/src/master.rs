@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
@@ -77,13 +76,27 @@ pub(crate) struct Job {
     pub(crate) forking: Forking,
 }
 
+impl Job {
+    /// How many items have turns in the ordered section.
+    pub(crate) fn turns(&self) -> Result<usize, Error> {
+        let turns = if self.ordered { self.items } else { 0 };
+        if turns > MOST_ITEMS {
+            let reason = format!("{turns} items were to be ordered, and there may be {MOST_ITEMS}");
+            return Err(Error::new(ErrorKind::InvalidArgument, &self.operation, reason)
+                .remedy("map fewer items at a time"));
+        }
+        Ok(turns)
+    }
+}
+
 impl Team {
     /// Forks the workers of a job. Unless they are `kept` for several runs, the first one begins at once.
     ///
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
     pub(crate) fn fork<R: Pack>(job: Job, work: &impl Work<usize, R>) -> Result<Team, Error> {
-        let Job { operation, items, is_call, workers, schedule, ordered, kept, policy, forking } = job;
+        let turns = job.turns()?;
+        let Job { operation, items, is_call, workers, schedule, kept, policy, forking, .. } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
         if workers > MAX_WORKERS {
@@ -92,13 +105,7 @@ impl Team {
                 Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
             );
         }
-        if ordered && items > MOST_ITEMS {
-            let reason = format!("{items} items were to be ordered, and there may be {MOST_ITEMS}");
-            return Err(
-                Error::new(ErrorKind::InvalidArgument, operation, reason).remedy("map fewer items at a time")
-            );
-        }
-        let control = Control::with_order(workers, cut.batches(), if ordered { items } else { 0 })?;
+        let control = Control::with_order(workers, cut.batches(), turns)?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -107,6 +114,7 @@ impl Team {
                 format!("eventfd failed: {}", std::io::Error::from(errno)),
             )
         })?;
+        worker::prepare_to_record_panics();
         let children = Vec::with_capacity(workers);
         let forks = shm_core::fork_count();
         let mut team = Team {
@@ -187,16 +195,8 @@ impl Team {
     }
 
     fn begin_run(&mut self) {
-        let header = self.control.header();
         self.run = self.run.wrapping_add(1);
-        if let Some(order) = self.control.order() {
-            order.reset();
-        }
-        header.cursor.store(u64::from(self.run) << 32, Ordering::Release);
-        header.run.store(self.run, Ordering::SeqCst); // see `next_run` in worker.rs
-        if header.sleepers.load(Ordering::SeqCst) > 0 {
-            wake_all(&header.run);
-        }
+        self.control.begin_run(self.run);
     }
 
     /// Has all items worked on once, and calls `reduce` for each result as it arrives, in this thread; `progress` is told how many there are.
@@ -405,14 +405,7 @@ impl Team {
             return; // this is a forked copy, and the workers are the original's
         }
         self.is_over = true;
-        let header = self.control.header();
-        header.stop.store(1, Ordering::SeqCst);
-        header.run.fetch_add(1, Ordering::SeqCst); // so that nobody begins to sleep on the old number
-        wake_all(&header.run);
-        wake_all(&header.freed);
-        if let Some(order) = self.control.order() {
-            order.stop();
-        }
+        self.control.stop();
         let deadline = Instant::now() + GRACE;
         let mut drain = |team: &Team| {
             let drained = team.drain(&mut |control, rank, message| {
@@ -473,6 +466,10 @@ pub(crate) struct Outcome<S> {
 }
 
 impl<S> Outcome<S> {
+    pub(crate) fn new(inbox: Inbox<S>, failures: Vec<Error>) -> Outcome<S> {
+        Outcome { inbox, failures }
+    }
+
     /// What the master did itself.
     pub(crate) fn serial(results: Vec<S>) -> Outcome<S> {
         Outcome { inbox: Inbox::complete(results), failures: Vec::new() }

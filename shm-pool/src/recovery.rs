@@ -66,6 +66,41 @@ impl Recovery {
         item.and_then(|item| self.tries.get(&item)).copied().unwrap_or(0)
     }
 
+    /// Whether the run goes on after a worker's end at this item, or at none. An item that is not tried again is skipped then.
+    pub(crate) fn judge<S>(
+        &mut self,
+        control: &Control,
+        rank: usize,
+        item: Option<usize>,
+        inbox: &mut Inbox<S>,
+        explain: impl FnOnce(usize, &Inbox<S>) -> Error,
+    ) -> bool {
+        let policy = self.policy;
+        if !policy.goes_on() {
+            return false;
+        }
+        match item {
+            Some(item) => {
+                let tries = self.tries.entry(item).or_default();
+                *tries += 1;
+                if *tries > policy.retries {
+                    if !policy.skip {
+                        return false;
+                    }
+                    self.failures.push(explain(*tries, inbox));
+                    inbox.skip(item);
+                    if let Some(order) = control.order() {
+                        order.pass(item);
+                    }
+                }
+            }
+            None if self.is_hopeless(rank, inbox.done()) => return false,
+            None if policy.skip => self.failures.push(explain(0, inbox)),
+            None => {}
+        }
+        true
+    }
+
     /// Whether workers end in this place again and again, for a reason that no item is to blame for.
     fn is_hopeless(&mut self, rank: usize, done: usize) -> bool {
         let (ends, before) = self.idle_ends.entry(rank).or_default();
@@ -88,8 +123,7 @@ impl Team {
         work: &impl Work<usize, R>,
     ) -> Result<(), Trouble> {
         let (Trouble::Died(rank) | Trouble::Gave(rank)) = trouble else { return Err(trouble) };
-        let policy = recovery.policy;
-        if !policy.goes_on() {
+        if !recovery.policy.goes_on() {
             return Err(trouble);
         }
         // One that has given up has flushed its output, and has nothing to do but to end.
@@ -98,24 +132,9 @@ impl Team {
             accept(inbox, control, rank, message).map_err(|why| Trouble::Unreadable(rank, why))
         })?;
         let item = self.item_of(rank, inbox);
-        match item {
-            Some(item) => {
-                let tries = recovery.tries.entry(item).or_default();
-                *tries += 1;
-                if *tries > policy.retries {
-                    if !policy.skip {
-                        return Err(trouble);
-                    }
-                    recovery.failures.push(self.explain(&trouble, *tries, inbox));
-                    inbox.skip(item);
-                    if let Some(order) = self.control.order() {
-                        order.pass(item);
-                    }
-                }
-            }
-            None if recovery.is_hopeless(rank, inbox.done()) => return Err(trouble),
-            None if policy.skip => recovery.failures.push(self.explain(&trouble, 0, inbox)),
-            None => {}
+        let explain = |tries, inbox: &Inbox<S>| self.explain(&trouble, tries, inbox);
+        if !recovery.judge(&self.control, rank, item, inbox, explain) {
+            return Err(trouble);
         }
         let again = self.unfinished(rank, inbox);
         self.control.write_off(rank);

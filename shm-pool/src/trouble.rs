@@ -5,11 +5,12 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use crate::control::{Failure, State};
-use crate::error::{Error, ErrorKind, Exit};
+use crate::control::{Control, Failure, State};
+use crate::error::{Error, ErrorKind, Exit, Panic};
 use crate::inbox::Inbox;
 use crate::master::Team;
 use crate::results::Unreadable;
+use crate::schedule::Cut;
 
 /// What went wrong in a run, and with which worker.
 #[derive(Debug)]
@@ -82,12 +83,7 @@ impl Team {
             }
             Trouble::Gave(_) => match slot.failure() {
                 Some(Failure::Panic(panic)) => {
-                    let place = if panic.location.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" ({})", panic.location)
-                    };
-                    let reason = format!("{who} panicked{}: {}{place}", at(" at ", item), panic.message);
+                    let reason = panic.reason(&who, item.filter(|_| !self.is_call), tries);
                     new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
                 }
                 Some(Failure::Encode(text)) => {
@@ -129,20 +125,46 @@ impl Team {
 
     /// The item that a worker is at, or was at when it ended; nothing if it is at none, or has sent that one's result.
     pub(crate) fn item_of<S>(&self, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
-        let slot = self.control.slot(rank);
-        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
-        let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
-        (at_work && self.unfinished(rank, inbox).iter().any(|range| range.contains(&item))).then_some(item)
+        self.control.item_of(&self.cut, self.run, rank, inbox)
     }
 
     /// The items that a worker had taken and whose results have not arrived.
     pub(crate) fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
+        self.control.unfinished(&self.cut, self.run, rank, inbox)
+    }
+}
+
+impl Panic {
+    /// What a message says about it.
+    pub(crate) fn reason(&self, who: &str, item: Option<usize>, tries: usize) -> String {
+        let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        let at = item.map_or(String::new(), |item| format!(" at item {item}"));
+        let place = if self.location.is_empty() { String::new() } else { format!(" ({})", self.location) };
+        format!("{who} panicked{at}{tried}: {}{place}", self.message)
+    }
+}
+
+impl Control {
+    /// The item that a worker is at in a run, or was at when it ended; nothing if it is at none, or has sent that one's result.
+    pub(crate) fn item_of<S>(&self, cut: &Cut, run: u32, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
+        let slot = self.slot(rank);
+        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
+        let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
+        let unfinished = || self.unfinished(cut, run, rank, inbox);
+        (at_work && unfinished().iter().any(|range| range.contains(&item))).then_some(item)
+    }
+
+    /// The items that a worker had taken in a run and whose results have not arrived.
+    pub(crate) fn unfinished<S>(
+        &self,
+        cut: &Cut,
+        run: u32,
+        rank: usize,
+        inbox: &Inbox<S>,
+    ) -> Vec<Range<usize>> {
         let mut unfinished: Vec<Range<usize>> = Vec::new();
-        for batch in 0..self.cut.batches() {
-            if self.control.taker(self.run, batch) != Some(rank) {
-                continue;
-            }
-            for range in inbox.missing(self.cut.range(batch)) {
+        for batch in (0..cut.batches()).filter(|batch| self.taker(run, *batch) == Some(rank)) {
+            for range in inbox.missing(cut.range(batch)) {
                 match unfinished.last_mut() {
                     Some(last) if last.end == range.start => last.end = range.end,
                     _ => unfinished.push(range),

@@ -6,6 +6,7 @@ use super::Held;
 use super::make;
 use super::time::How;
 use crate::callback::{self, catching, shm_action_t};
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{handle, retire};
@@ -81,6 +82,23 @@ pub unsafe extern "C" fn shm_barrier_create_or_attach(
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
     unsafe { make::create_or_attach(name, barrier, || Ok(parties)) }
+}
+
+/// Adds a barrier to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `parties`: how many
+/// wait for each other, 1 or more.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_barrier(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    parties: u32,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_barrier_t, _>(contents, entry, || Ok(parties)) }
 }
 
 /// Attaches to the barrier in an entry of a segment.

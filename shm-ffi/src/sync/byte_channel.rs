@@ -4,6 +4,7 @@
 
 use super::make;
 use super::time::How;
+use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
 use crate::handle::pin;
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn shm_byte_channel_create(
     channel: *mut shm_byte_channel_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create(name, options, channel, || Ok(input::size("capacity", capacity)?)) }
+    unsafe { make::create(name, options, channel, || input::size("capacity", capacity)) }
 }
 
 /// Attaches to the byte channel under a name.
@@ -80,7 +81,24 @@ pub unsafe extern "C" fn shm_byte_channel_create_or_attach(
     channel: *mut shm_byte_channel_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_or_attach(name, channel, || Ok(input::size("capacity", capacity)?)) }
+    unsafe { make::create_or_attach(name, channel, || input::size("capacity", capacity)) }
+}
+
+/// Adds a byte channel to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `capacity`: bytes for
+/// messages and 8 for each of them; a message that fills it is the longest one.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_byte_channel(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    capacity: u64,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_byte_channel_t, _>(contents, entry, || input::size("capacity", capacity)) }
 }
 
 /// Attaches to the byte channel in an entry of a segment.
@@ -118,7 +136,7 @@ pub unsafe extern "C" fn shm_byte_channel_create_at(
     channel: *mut shm_byte_channel_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_at(address, length, channel, || Ok(input::size("capacity", capacity)?)) }
+    unsafe { make::create_at(address, length, channel, || input::size("capacity", capacity)) }
 }
 
 /// Attaches to the byte channel at an address of the caller's.
@@ -147,7 +165,7 @@ pub unsafe extern "C" fn shm_byte_channel_attach_at(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_byte_channel_size(capacity: u64, size: *mut u64) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::size::<shm_byte_channel_t, _>(size, || Ok(input::size("capacity", capacity)?)) }
+    unsafe { make::size::<shm_byte_channel_t, _>(size, || input::size("capacity", capacity)) }
 }
 
 /// Gives the handle back. The byte channel itself stays where it is, for others.

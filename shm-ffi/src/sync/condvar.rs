@@ -6,6 +6,7 @@ use super::make;
 use super::mutex::{is_mutex, shm_mutex_t};
 use super::time::How;
 use super::{Held, owner_died};
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{exchange, pin};
@@ -77,6 +78,21 @@ pub unsafe extern "C" fn shm_condvar_create_or_attach(
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
     unsafe { make::create_or_attach(name, condvar, || Ok(())) }
+}
+
+/// Adds a condition variable to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_condvar(
+    contents: shm_contents_t,
+    entry: *const c_char,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_condvar_t, _>(contents, entry, || Ok(())) }
 }
 
 /// Attaches to the condition variable in an entry of a segment.

@@ -4,6 +4,7 @@
 
 use super::make;
 use super::time::How;
+use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
 use crate::handle::pin;
@@ -45,7 +46,7 @@ pub unsafe extern "C" fn shm_event_create(
     event: *mut shm_event_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create(name, options, event, || Ok(super::flag("is_set", is_set)?)) }
+    unsafe { make::create(name, options, event, || super::flag("is_set", is_set)) }
 }
 
 /// Attaches to the event under a name.
@@ -75,7 +76,24 @@ pub unsafe extern "C" fn shm_event_create_or_attach(
     event: *mut shm_event_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_or_attach(name, event, || Ok(super::flag("is_set", is_set)?)) }
+    unsafe { make::create_or_attach(name, event, || super::flag("is_set", is_set)) }
+}
+
+/// Adds an event to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `is_set`: whether it
+/// is set at first: 0 or 1.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_event(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    is_set: i32,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_event_t, _>(contents, entry, || super::flag("is_set", is_set)) }
 }
 
 /// Attaches to the event in an entry of a segment.
@@ -113,7 +131,7 @@ pub unsafe extern "C" fn shm_event_create_at(
     event: *mut shm_event_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_at(address, length, event, || Ok(super::flag("is_set", is_set)?)) }
+    unsafe { make::create_at(address, length, event, || super::flag("is_set", is_set)) }
 }
 
 /// Attaches to the event at an address of the caller's. Zero bytes are one already.
@@ -141,7 +159,7 @@ pub unsafe extern "C" fn shm_event_attach_at(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_event_size(is_set: i32, size: *mut u64) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::size::<shm_event_t, _>(size, || Ok(super::flag("is_set", is_set)?)) }
+    unsafe { make::size::<shm_event_t, _>(size, || super::flag("is_set", is_set)) }
 }
 
 /// Gives the handle back. The event itself stays where it is, for others.

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "follows pointers that C gave")]
 
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{Handle, Object, insert, pin};
@@ -129,6 +130,21 @@ pub(crate) unsafe fn attach_at<H: Handle<Object = T>, T: Object + Primitive>(
         // SAFETY: mapped, at this address only, and used through handles only, as the header says.
         let found = unsafe { T::from_ptr(address.cast(), length) }?;
         checked(found, handle, check)
+    })
+}
+
+/// # Safety
+/// The pointer is NULL or as the header says.
+pub(crate) unsafe fn plan<H: Handle<Object = T>, T: Object + Primitive>(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    initial: impl FnOnce() -> Outcome<T::Initial>,
+) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let entry = unsafe { input::text(entry, "entry") }?;
+        let initial = initial()?;
+        pin(contents)?.change(|plan| Ok(T::plan(plan, entry, initial)?))
     })
 }
 

@@ -6,6 +6,7 @@ use super::make;
 use super::make::guards;
 use super::time::How;
 use super::{Held, ValueOutput, locked, owner_died};
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{change, let_go, look, pin};
@@ -49,7 +50,7 @@ pub unsafe extern "C" fn shm_mutex_create(
     mutex: *mut shm_mutex_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create(name, options, mutex, || Ok(input::size("value_size", value_size)?)) }
+    unsafe { make::create(name, options, mutex, || input::size("value_size", value_size)) }
 }
 
 /// Attaches to the mutex under a name.
@@ -83,7 +84,25 @@ pub unsafe extern "C" fn shm_mutex_create_or_attach(
     mutex: *mut shm_mutex_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_or_attach(name, mutex, || Ok(input::size("value_size", value_size)?)) }
+    unsafe { make::create_or_attach(name, mutex, || input::size("value_size", value_size)) }
+}
+
+/// Adds a mutex to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `value_size`: bytes
+/// that the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards
+/// something else.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_mutex(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    value_size: u64,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_mutex_t, _>(contents, entry, || input::size("value_size", value_size)) }
 }
 
 /// Attaches to the mutex in an entry of a segment.
@@ -125,7 +144,7 @@ pub unsafe extern "C" fn shm_mutex_create_at(
     mutex: *mut shm_mutex_t,
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::create_at(address, length, mutex, || Ok(input::size("value_size", value_size)?)) }
+    unsafe { make::create_at(address, length, mutex, || input::size("value_size", value_size)) }
 }
 
 /// Attaches to the mutex at an address of the caller's. Zero bytes are one already.
@@ -163,7 +182,7 @@ pub unsafe extern "C" fn shm_mutex_attach_at(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_mutex_size(value_size: u64, size: *mut u64) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
-    unsafe { make::size::<shm_mutex_t, _>(size, || Ok(input::size("value_size", value_size)?)) }
+    unsafe { make::size::<shm_mutex_t, _>(size, || input::size("value_size", value_size)) }
 }
 
 /// Gives the handle back. The mutex itself stays where it is, for others.

@@ -5,6 +5,7 @@
 use super::make;
 use super::owner_died;
 use super::time::How;
+use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
 use crate::handle::pin;
@@ -78,6 +79,21 @@ pub unsafe extern "C" fn shm_process_mutex_create_or_attach(
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
     unsafe { make::create_or_attach(name, mutex, || Ok(())) }
+}
+
+/// Adds a process mutex to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_process_mutex(
+    contents: shm_contents_t,
+    entry: *const c_char,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_process_mutex_t, _>(contents, entry, || Ok(())) }
 }
 
 /// Attaches to the process mutex in an entry of a segment.

@@ -4,6 +4,7 @@
 
 use super::make;
 use super::time::How;
+use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
 use crate::handle::pin;
@@ -79,6 +80,23 @@ pub unsafe extern "C" fn shm_semaphore_create_or_attach(
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
     unsafe { make::create_or_attach(name, semaphore, || Ok(permits)) }
+}
+
+/// Adds a semaphore to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `permits`: how many
+/// there are at first, 2 147 483 647 at most.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_semaphore(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    permits: u32,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_semaphore_t, _>(contents, entry, || Ok(permits)) }
 }
 
 /// Attaches to the semaphore in an entry of a segment.

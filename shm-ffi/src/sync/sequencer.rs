@@ -5,6 +5,7 @@
 use super::Held;
 use super::make;
 use super::time::How;
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{handle, retire};
@@ -80,6 +81,23 @@ pub unsafe extern "C" fn shm_sequencer_create_or_attach(
 ) -> shm_status_t {
     // SAFETY: the pointers are NULL or as the header says.
     unsafe { make::create_or_attach(name, sequencer, || Ok(first)) }
+}
+
+/// Adds a sequencer to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `first`: the number
+/// of the first turn.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_sequencer(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    first: u64,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::plan::<shm_sequencer_t, _>(contents, entry, || Ok(first)) }
 }
 
 /// Attaches to the sequencer in an entry of a segment.
