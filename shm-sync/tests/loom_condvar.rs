@@ -1,6 +1,7 @@
 //! The condition variable under loom: every interleaving of waiters, notifiers, deaths and deadlines, around a mutex that is taken for granted.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom_condvar --release`. Loom reports a thread that sleeps for ever: a lost wake-up.
+//! Tried: if the newest signal is taken first, not the oldest, the early one of two waiters sleeps for ever, and loom says so.
 #![cfg(loom)]
 
 use loom::sync::Arc;

@@ -1,7 +1,8 @@
 //! The mutex's word under loom: every interleaving of lockers, unlockers and deaths, with the kernel's part played by the model.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom_mutex --release`. Loom reports a race on the value (no exclusion, or an ordering
-//! that is too weak) and a thread that sleeps for ever (a lost wake-up).
+//! that is too weak) and a thread that sleeps for ever (a lost wake-up). Tried: without the mark after a sleep (`Word::acquire`), the third of three
+//! lockers sleeps for ever, and loom says so.
 #![cfg(loom)]
 
 use loom::sync::Arc;

@@ -1,6 +1,7 @@
 //! The sequencer under loom: waiters of several turns, holders that die in theirs, and executors, with the kernel's part played by the model.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p shm-sync --test loom_sequencer --release`. Loom reports a thread that sleeps for ever: a lost wake-up.
+//! Tried: if `moves` is read after the look, not before, a waiter sleeps for ever, and loom says so.
 #![cfg(loom)]
 
 use loom::sync::Arc;
