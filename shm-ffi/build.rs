@@ -1,9 +1,8 @@
-//! Gives `libshm.so` its soname: programs that were linked with it ask for this name, which changes when the ABI breaks.
-
-/// The number behind `libshm.so.`; raised only when a program built with an older header would break.
-const ABI: u32 = 0;
+//! Gives `libshm.so` its soname, `libshm.so.MAJOR`: what programs that were linked with it ask for, so that a version that would break them is not
+//! taken for theirs. `cargo xtask install` lays the library down under that name.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libshm.so.{ABI}");
+    let major = std::env::var("CARGO_PKG_VERSION_MAJOR").unwrap_or_default();
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libshm.so.{major}");
 }

@@ -9,6 +9,8 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use shm_bench::glibc;
 use shm_bench::processes::{Contention, contend, shared_page, take_turns};
 use shm_sync::{Barrier, ByteChannel, Channel, Condvar, Event, Mutex, Primitive, RwLock, Semaphore};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 /// How many operations a contended run has at least, so that starting it does not count.
@@ -64,6 +66,16 @@ fn contended(
     });
 }
 
+/// Two processes, each on a core of its own, and more than there are cores.
+fn crowds(c: &mut Criterion, what: &str, bench: impl Fn(&mut Group<'_>, u32)) {
+    for processes in [2, 8] {
+        let mut group = c.benchmark_group(format!("{what}_{processes}_processes"));
+        group.sample_size(20);
+        bench(&mut group, processes);
+        group.finish();
+    }
+}
+
 fn mutex(c: &mut Criterion) {
     let ours = Mutex::anonymous(0u64).expect("a page");
     let (plain, robust, sum) = (glibc::Mutex::new(false), glibc::Mutex::new(true), Sum::new());
@@ -78,13 +90,10 @@ fn mutex(c: &mut Criterion) {
     group.bench_function("glibc", |b| b.iter(|| with_glibc(&plain)));
     group.bench_function("glibc_robust", |b| b.iter(|| with_glibc(&robust)));
     group.finish();
-    for processes in [2, 8] {
-        let mut group = c.benchmark_group(format!("mutex_{processes}_processes"));
-        group.sample_size(20);
-        contended(&mut group, "ours", processes, with_ours, || *ours.lock().expect("nobody dies here"));
-        contended(&mut group, "glibc", processes, || with_glibc(&plain), || sum.get());
-        group.finish();
-    }
+    crowds(c, "mutex", |group, processes| {
+        contended(group, "ours", processes, with_ours, || *ours.lock().expect("nobody dies here"));
+        contended(group, "glibc", processes, || with_glibc(&plain), || sum.get());
+    });
 }
 
 fn semaphore(c: &mut Criterion) {
@@ -104,6 +113,23 @@ fn semaphore(c: &mut Criterion) {
     });
     group.finish();
     assert_eq!(ours.available().expect("not damaged"), 1);
+
+    // One permit, as a lock.
+    let (our_sum, their_sum) = (Sum::new(), Sum::new());
+    let with_ours = || {
+        let permit = ours.acquire().expect("not damaged");
+        our_sum.add_one();
+        drop(permit);
+    };
+    let with_glibc = || {
+        theirs.wait();
+        their_sum.add_one();
+        theirs.post();
+    };
+    crowds(c, "semaphore", |group, processes| {
+        contended(group, "ours", processes, with_ours, || our_sum.get());
+        contended(group, "glibc", processes, with_glibc, || their_sum.get());
+    });
 }
 
 fn rwlock(c: &mut Criterion) {
@@ -130,6 +156,26 @@ fn rwlock(c: &mut Criterion) {
         })
     });
     group.finish();
+
+    // Writers among readers: an operation is seven reads and a write.
+    let with_ours = || {
+        (0..7).for_each(|_| _ = black_box(*ours.read().expect("nobody dies here")));
+        *ours.write().expect("nobody dies here") += 1;
+    };
+    let with_glibc = || {
+        for _ in 0..7 {
+            theirs.read();
+            black_box(sum.get());
+            theirs.unlock();
+        }
+        theirs.write();
+        sum.add_one();
+        theirs.unlock();
+    };
+    crowds(c, "rwlock", |group, processes| {
+        contended(group, "ours", processes, with_ours, || *ours.read().expect("nobody dies here"));
+        contended(group, "glibc", processes, with_glibc, || sum.get());
+    });
 }
 
 fn barrier(c: &mut Criterion) {
@@ -193,6 +239,77 @@ fn channel(c: &mut Criterion) {
         });
     });
     group.finish();
+
+    // Everybody sends and receives; there is room for a message of each. Beside it what one would build from glibc's semaphores and mutex.
+    let (ours, our_sum) = (Channel::<u64>::anonymous(16).expect("some pages"), shared_count());
+    let with_ours = || {
+        ours.send(1).expect("not closed");
+        our_sum.fetch_add(ours.recv().expect("not closed"), Relaxed);
+    };
+    let (theirs, their_sum) = (Queue::new(), shared_count());
+    let with_glibc = || {
+        theirs.send(1);
+        their_sum.fetch_add(theirs.recv(), Relaxed);
+    };
+    crowds(c, "channel", |group, processes| {
+        contended(group, "ours", processes, with_ours, || our_sum.load(Relaxed));
+        contended(group, "glibc", processes, with_glibc, || their_sum.load(Relaxed));
+    });
+}
+
+/// A number in shared pages that anybody may add to.
+fn shared_count() -> &'static AtomicU64 {
+    // SAFETY: in a page that is never unmapped, zero, aligned.
+    unsafe { AtomicU64::from_ptr(shared_page().cast()) }
+}
+
+/// A bounded queue made of glibc's parts: a mutex around the ring, and a semaphore for each side to sleep on.
+struct Queue {
+    lock: glibc::Mutex,
+    room: glibc::Semaphore,
+    data: glibc::Semaphore,
+    /// Head, tail, and 16 numbers.
+    ring: *mut u64,
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self {
+            lock: glibc::Mutex::new(false),
+            room: glibc::Semaphore::new(16),
+            data: glibc::Semaphore::new(0),
+            ring: shared_page().cast(),
+        }
+    }
+
+    /// Moves head (0) or tail (1) on and returns the number's place there. With the lock.
+    fn step(&self, end: usize) -> *mut u64 {
+        // SAFETY: head, tail and the ring lie in a page that is never unmapped; the lock keeps others away.
+        unsafe {
+            let place = self.ring.add(2 + (*self.ring.add(end) % 16) as usize);
+            *self.ring.add(end) += 1;
+            place
+        }
+    }
+
+    fn send(&self, number: u64) {
+        self.room.wait();
+        self.lock.lock();
+        // SAFETY: a place of the ring, as above.
+        unsafe { *self.step(1) = number };
+        self.lock.unlock();
+        self.data.post();
+    }
+
+    fn recv(&self) -> u64 {
+        self.data.wait();
+        self.lock.lock();
+        // SAFETY: as above.
+        let number = unsafe { *self.step(0) };
+        self.lock.unlock();
+        self.room.post();
+        number
+    }
 }
 
 /// Hand-overs between two processes, each on a core of its own. An iteration is a round trip: two of them.

@@ -31,3 +31,43 @@ fn caught(payload: Box<dyn Any + Send>) -> shm_status_t {
     )
     .leave()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "reads the text as C would")]
+
+    use super::*;
+    use crate::error::{shm_last_errno, shm_last_error};
+    use crate::status::*;
+    use std::ffi::CStr;
+
+    fn text() -> String {
+        // SAFETY: the text stays until the next error of this thread.
+        unsafe { CStr::from_ptr(shm_last_error()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn panics_become_a_status() {
+        assert_eq!(guard(|| panic!("five is {}", "too much")), SHM_STATUS_PANIC);
+        assert!(text().contains("five is too much"), "{}", text());
+        assert_eq!(guard(|| std::panic::panic_any(5)), SHM_STATUS_PANIC);
+        assert_eq!(guard(|| Ok(())), SHM_STATUS_OK);
+        assert!(text().contains("no message"), "a call that succeeds leaves the text alone: {}", text());
+    }
+
+    #[test]
+    fn errors_keep_status_text_and_errno() {
+        let missing = guard(|| Ok(shm_core::delete("shm://no-such-name-here")?));
+        assert_eq!(missing, SHM_STATUS_NOT_FOUND);
+        assert!(text().starts_with("cannot delete shm://no-such-name-here"), "{}", text());
+        let directory = guard(|| Ok(shm_core::list_in("/no/such/directory").map(drop)?));
+        assert_eq!(directory, SHM_STATUS_SYSTEM);
+        assert_eq!(guard(|| Err(Failure::new(SHM_STATUS_OTHER, "a\0b"))), SHM_STATUS_OTHER);
+        assert_eq!((text().as_str(), shm_last_errno()), ("a\\0b", 0));
+        // An error of a segment under a primitive is the segment's, with its status.
+        use shm_sync::Primitive;
+        let mutex = guard(|| Ok(shm_sync::Mutex::<()>::attach("shm://no-such-name-here").map(drop)?));
+        assert_eq!(mutex, SHM_STATUS_NOT_FOUND);
+        std::thread::spawn(|| assert_eq!(text(), "")).join().unwrap();
+    }
+}

@@ -509,3 +509,140 @@ fn refuse(id: u64, kind: u8, name: &str) -> Failure {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+    #[derive(Clone, Copy)]
+    struct Number {
+        id: u64,
+    }
+
+    /// Counts how many live, and may refuse to end.
+    struct Counted {
+        live: Arc<AtomicUsize>,
+        stubborn: Arc<AtomicBool>,
+    }
+
+    impl Counted {
+        fn new(live: &Arc<AtomicUsize>) -> Self {
+            live.fetch_add(1, Relaxed);
+            Self { live: live.clone(), stubborn: Arc::default() }
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.live.fetch_sub(1, Relaxed);
+        }
+    }
+
+    handle!(
+        Number,
+        Counted,
+        200,
+        "number",
+        fn end(self) -> Option<(Self, Failure)> {
+            self.stubborn.load(Relaxed).then(|| (self, Failure::new(SHM_STATUS_BUSY, "not yet")))
+        }
+    );
+
+    fn is_gone(number: Number) -> bool {
+        pin(number).is_err() && retire(number).is_err()
+    }
+
+    #[test]
+    fn object_goes_with_its_handle() {
+        let live = Arc::default();
+        let number: Number = insert(Counted::new(&live)).unwrap();
+        assert_eq!(pin(number).unwrap().live.load(Relaxed), 1);
+        retire(number).unwrap();
+        assert_eq!(live.load(Relaxed), 0);
+        assert!(is_gone(number));
+    }
+
+    #[test]
+    fn object_goes_with_its_last_user() {
+        let live = Arc::default();
+        let number: Number = insert(Counted::new(&live)).unwrap();
+        let (first, second) = (pin(number).unwrap(), pin(number).unwrap());
+        retire(number).unwrap();
+        assert!(is_gone(number));
+        drop(first);
+        assert_eq!(second.live.load(Relaxed), 1);
+        drop(second);
+        assert_eq!(live.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn object_that_will_not_end_keeps_its_handle() {
+        let live = Arc::default();
+        let number: Number = insert(Counted::new(&live)).unwrap();
+        let stubborn = pin(number).unwrap().stubborn.clone();
+        stubborn.store(true, Relaxed);
+        assert!(retire(number).is_err());
+        assert_eq!(pin(number).unwrap().live.load(Relaxed), 1);
+        stubborn.store(false, Relaxed);
+        retire(number).unwrap();
+        assert_eq!(live.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn ids_are_not_used_again() {
+        let live = Arc::default();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1000 {
+            let number: Number = insert(Counted::new(&live)).unwrap();
+            assert!(seen.insert(number.id));
+            retire(number).unwrap();
+        }
+        assert!(seen.iter().all(|id| is_gone(Number { id: *id })));
+    }
+
+    #[test]
+    fn many_handles_live_at_a_time() {
+        let live = Arc::default();
+        let numbers: Vec<Number> = (0..3 * CHUNK).map(|_| insert(Counted::new(&live)).unwrap()).collect();
+        assert_eq!(live.load(Relaxed), 3 * CHUNK);
+        numbers.iter().for_each(|number| drop(pin(*number).unwrap()));
+        numbers.iter().for_each(|number| retire(*number).unwrap());
+        assert_eq!(live.load(Relaxed), 0);
+    }
+
+    /// Threads use, replace and give back the handles in a few places; whoever finds an object finds it alive, and none is left.
+    #[test]
+    fn stress_users_and_givers_back() {
+        let _watchdog = shm_testkit::Watchdog::new(std::time::Duration::from_secs(120));
+        let live = Arc::new(AtomicUsize::new(0));
+        let places: Arc<Vec<AtomicU64>> = Arc::new((0..4).map(|_| AtomicU64::new(0)).collect());
+        let threads: Vec<_> = (0..4)
+            .map(|thread| {
+                let (live, places) = (live.clone(), places.clone());
+                std::thread::spawn(move || {
+                    for round in 0..20_000usize {
+                        let place = &places[(round / 8 + thread) % places.len()];
+                        if round % 8 == thread {
+                            let new: Number = insert(Counted::new(&live)).unwrap();
+                            let old = Number { id: place.swap(new.id, AcqRel) };
+                            if old.id != 0 {
+                                retire(old).unwrap();
+                            }
+                        } else if let Ok(pinned) = pin(Number { id: place.load(Acquire) }) {
+                            assert!(pinned.live.load(Relaxed) > 0);
+                            // Two at a time, which leave in the wrong order.
+                            let again = pin(Number { id: place.load(Acquire) });
+                            drop(pinned);
+                            drop(again);
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        places.iter().for_each(|place| retire(Number { id: place.load(Acquire) }).unwrap());
+        assert_eq!(live.load(Relaxed), 0);
+    }
+}

@@ -180,3 +180,17 @@ fn python_attaches_through_the_library_alone() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "[0.0, 0.5, 1.0, 1.5]\n");
     assert_eq!(array.get(3), 42.0);
 }
+
+#[test]
+fn program_in_the_readme_works() {
+    let readme = std::fs::read_to_string(Path::new(HOME).join("../README.md")).unwrap();
+    let (_, program) = readme.split_once("```c\n").unwrap();
+    let (program, _) = program.split_once("```").unwrap();
+    let name = shm_testkit::unique_name("readme");
+    let _cleanup = shm_testkit::Cleanup::of([&name]);
+    let folder = Scratch::new("readme");
+    let source = folder.path.join("readme.c");
+    std::fs::write(&source, program.replace("shm://grid", &format!("shm://{name}"))).unwrap();
+    support::compile("cc", &["-std=c99"], &source, &folder.path.join("readme"));
+    succeed(&mut Command::new(folder.path.join("readme")));
+}

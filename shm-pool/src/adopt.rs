@@ -41,7 +41,7 @@ pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Chil
         }
         let failed = || -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN);
         report.set(if child > 0 { child } else { failed() });
-        fork::vanish();
+        fork::vanish(0);
     }
     let between = Pid::from_raw(between.max(0)).ok_or_else(io::Error::last_os_error)?;
     fork::wait_for(between);
@@ -68,7 +68,7 @@ fn begin(master: Pid, between: Pid, report: &Report) {
     fork::die_with_parent();
     // The signal is not sent for an end that came before. Without a report nobody would wait for this process.
     if rustix::process::getppid() != Some(master) || report.get() != rustix::process::getpid().as_raw_pid() {
-        fork::vanish();
+        fork::vanish(0);
     }
 }
 

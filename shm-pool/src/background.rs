@@ -13,7 +13,7 @@ use crate::builder::MapReduce;
 use crate::error::Error;
 use crate::fork::DiesWith;
 use crate::items::Items;
-use crate::master::{Job, Run, Team};
+use crate::master::{Job, JobKind, Run, Team};
 use crate::schedule::Schedule;
 use crate::worker::Worker;
 
@@ -60,7 +60,7 @@ impl<P> MapReduce<P> {
         let job = Job {
             operation: "call in the background".to_owned(),
             items: 1,
-            is_call: true,
+            kind: JobKind::Call,
             workers: 1,
             schedule: Schedule::default(),
             ordered: false,

@@ -1,7 +1,7 @@
 //! The control segment: all that master and workers tell each other, as atomics in shared pages.
 //!
 //! One anonymous segment of kind pool with these entries: `control` (the structures below), `critical` (the mutex of the critical section),
-//! `ordered` (that of the ordered one, if there is one) and `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
+//! `ordered` (that of the ordered one, if there is one), what a parallel region has besides (`loops.rs`) and `results` (an arena). States, orderings and what a death means at each point are in `PROTOCOL.md`; who waits for what is in
 //! `worker.rs` and `master.rs`. Nothing here blocks.
 
 #![allow(unsafe_code, reason = "lays atomics over the bytes of the control segment")]
@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use rustix::thread::futex;
 use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
-use shm_sync::{LockError, Mutex, MutexGuard, Primitive};
+use shm_sync::{Barrier, LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
+use crate::loops::{Areas, Words, areas_len};
 use crate::order::Order;
+use crate::region::Common;
 use crate::schedule::Cut;
 
 /// What is common to all workers.
@@ -168,11 +170,31 @@ pub(crate) struct Control {
     critical: Mutex<u32>,
     /// What an ordered run has besides.
     ordered: Option<Ordered>,
+    /// What a parallel region has besides.
+    region: Option<Regional>,
     base: NonNull<u8>,
     workers: usize,
     batches: usize,
     /// Keeps the mapping.
     _segment: Segment,
+}
+
+/// What a control segment is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) workers: usize,
+    pub(crate) batches: usize,
+    /// How many items have turns: all, or 0.
+    pub(crate) turns: usize,
+    /// Whether it is for a parallel region.
+    pub(crate) region: bool,
+}
+
+/// Where the parts are that only a region has.
+struct Regional {
+    barrier: Barrier,
+    words: NonNull<Words>,
+    areas: NonNull<u8>,
 }
 
 /// The items of an ordered run, and the mutex of its section.
@@ -193,16 +215,17 @@ impl Control {
     /// Makes the segment for so many workers and batches.
     #[cfg(test)]
     pub(crate) fn new(workers: usize, batches: usize) -> Result<Control, Error> {
-        Control::with_order(workers, batches, 0)
+        Control::planned(&Plan { workers, batches, turns: 0, region: false })
     }
 
-    /// Makes the segment for so many workers and batches, and so many items that have turns (0: none have).
-    pub(crate) fn with_order(workers: usize, batches: usize, turns: usize) -> Result<Control, Error> {
-        Control::reserving(workers, batches, turns, &RESERVES)
+    /// Makes the segment.
+    pub(crate) fn planned(plan: &Plan) -> Result<Control, Error> {
+        Control::reserving(plan, &RESERVES)
     }
 
-    fn reserving(workers: usize, batches: usize, turns: usize, reserves: &[usize]) -> Result<Control, Error> {
+    fn reserving(plan: &Plan, reserves: &[usize]) -> Result<Control, Error> {
         let below = |e: shm_core::Error| segment_error(&e).caused_by(e);
+        let Plan { workers, batches, turns, region } = *plan;
         let words = batches + turns.div_ceil(64);
         let len = size_of::<Header>() + workers * size_of::<Slot>() + words * size_of::<AtomicU64>();
         let contents = Contents::new().kind(SegmentKind::Pool).bytes("control", len, 128).map_err(below)?;
@@ -210,6 +233,14 @@ impl Control {
         let contents = match turns {
             0 => contents,
             _ => Mutex::plan(contents, "ordered", 0u32).map_err(lock_error)?,
+        };
+        let contents = match region {
+            false => contents,
+            true => {
+                let contents = Barrier::plan(contents, "barrier", workers as u32).map_err(lock_error)?;
+                let contents = contents.bytes("loops", size_of::<Words>(), 128).map_err(below)?;
+                contents.bytes("areas", areas_len(workers), 4096).map_err(below)?
+            }
         };
         let contents = contents.arena("results", Arena::MIN_LEN).map_err(below)?;
         let create = |reserve: usize| {
@@ -231,16 +262,30 @@ impl Control {
                 Some(Ordered { items, section: Mutex::attach_in(&segment, "ordered").map_err(lock_error)? })
             }
         };
-        let offset = segment.entry("control").map_err(below)?.offset();
-        // No dereference: the entry lies inside the mapping.
-        let base =
-            NonNull::new(segment.as_ptr().wrapping_add(offset)).expect("a mapping is not at address 0");
-        Ok(Control { arena, critical, ordered, base, workers, batches, _segment: segment })
+        let start = |entry: &str| -> Result<NonNull<u8>, Error> {
+            let offset = segment.entry(entry).map_err(below)?.offset();
+            // No dereference: the entry lies inside the mapping.
+            Ok(NonNull::new(segment.as_ptr().wrapping_add(offset)).expect("a mapping is not at address 0"))
+        };
+        let base = start("control")?;
+        let region = match region {
+            false => None,
+            true => {
+                let barrier = Barrier::attach_in(&segment, "barrier").map_err(lock_error)?;
+                Some(Regional { barrier, words: start("loops")?.cast(), areas: start("areas")? })
+            }
+        };
+        let control = Control { arena, critical, ordered, region, base, workers, batches, _segment: segment };
+        if let Some(common) = control.region() {
+            common.words.reset();
+        }
+        Ok(control)
     }
 
     #[cfg(test)]
     pub(crate) fn with_room_for(bytes: usize) -> Control {
-        Control::reserving(1, 0, 0, &[Arena::MIN_LEN + bytes]).unwrap()
+        let plan = Plan { workers: 1, batches: 0, turns: 0, region: false };
+        Control::reserving(&plan, &[Arena::MIN_LEN + bytes]).unwrap()
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -281,6 +326,16 @@ impl Control {
         };
         let Header { turn, turn_sleepers: sleepers, .. } = self.header();
         Some(Order { turn, sleepers, passed, items: *items as u32, section })
+    }
+
+    /// What the workers share, if this is a parallel region.
+    pub(crate) fn region(&self) -> Option<Common<'_>> {
+        let Regional { barrier, words, areas } = self.region.as_ref()?;
+        // SAFETY: as in `header`: an entry of this length and alignment, mapped as long as `_segment` lives, of integers and atomics.
+        let words = unsafe { words.as_ref() };
+        // SAFETY: an entry of this length, mapped as long as `_segment` lives, which nobody else uses.
+        let areas = unsafe { Areas::new(*areas, self.workers) };
+        Some(Common { words, areas, barrier })
     }
 
     #[inline]
@@ -363,6 +418,9 @@ impl Control {
         wake_all(&header.freed);
         if let Some(order) = self.order() {
             order.stop();
+        }
+        if let Some(common) = self.region() {
+            common.stop();
         }
     }
 

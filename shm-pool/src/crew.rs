@@ -11,7 +11,7 @@ use crate::builder::MapReduce;
 use crate::chunks::Chunks;
 use crate::error::{Error, ErrorKind, MapError};
 use crate::fork::DiesWith;
-use crate::master::{Job, Outcome, Team};
+use crate::master::{Job, JobKind, Outcome, Team};
 use crate::recovery::Policy;
 use crate::work::{Around, Work};
 use crate::worker::Worker;
@@ -195,9 +195,9 @@ impl<'a, 'e, T: Element, D: Dimension, F, G: Fn(usize, usize)> Lent<'a, 'e, T, D
         let mut team = None;
         if !pool.is_serial(count) {
             let forking = pool.forking(if kept { DiesWith::Process } else { DiesWith::Thread });
-            let (workers, ordered, is_call) = (pool.worker_count(), pool.ordered, false);
+            let (workers, ordered, kind) = (pool.worker_count(), pool.ordered, JobKind::Map);
             let job =
-                Job { operation, items: count, is_call, workers, schedule, ordered, kept, policy, forking };
+                Job { operation, items: count, kind, workers, schedule, ordered, kept, policy, forking };
             team = Some(Team::fork(job, &lend(&chunks, &work))?);
         }
         Ok(Lent { team, array, chunk_len, ordered: pool.ordered, work, progress })

@@ -135,9 +135,9 @@ pub(crate) fn leave(code: i32) -> ! {
 }
 
 /// Ends the process and nothing else: for copies that the user's function made.
-pub(crate) fn vanish() -> ! {
+pub(crate) fn vanish(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions and does not return.
-    unsafe { libc::_exit(0) }
+    unsafe { libc::_exit(code) }
 }
 
 impl Child {

@@ -4,6 +4,7 @@
 //!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
 //! - [`WithState`]: the same maps, with a state that each worker makes once and gets back with every item.
+//! - [`Region`]: what [`parallel`](MapReduce::parallel) runs once in each worker: OpenMP's parallel region, with loops, barrier and reduction.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
 //! - [`Background`]: one call in a child, awaited later.
@@ -44,12 +45,14 @@ mod fork;
 mod hooks;
 mod inbox;
 mod items;
+mod loops;
 mod map;
 mod master;
 mod on;
 mod order;
 mod pages;
 mod recovery;
+mod region;
 mod results;
 mod schedule;
 mod skip;
@@ -67,6 +70,7 @@ pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
 pub use on::{Backend, On, OnSkipFailed};
+pub use region::Region;
 pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
 pub use state::WithState;

@@ -11,7 +11,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use shm_sync::LockError;
 
-use crate::control::{Control, Message, Slot, State, WakeFor, wake_all};
+use crate::control::{Control, Message, Plan, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
 use crate::fork::{self, Child, Forking};
 use crate::inbox::Inbox;
@@ -49,11 +49,21 @@ pub(crate) struct Team {
     pub(crate) run: u32,
     /// What messages say is being done: "map 10 items".
     pub(crate) operation: String,
-    /// Whether it is one call, and messages shall not speak of items and workers.
-    pub(crate) is_call: bool,
+    pub(crate) kind: JobKind,
     forks: u64,
     /// Whether the workers were ended.
     is_over: bool,
+}
+
+/// What the items of a job stand for, for messages and for what the workers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobKind {
+    /// For themselves.
+    Map,
+    /// There is one, and messages shall not speak of items and workers.
+    Call,
+    /// For the workers of a parallel region: the item's number is the rank.
+    Region,
 }
 
 /// What a team is forked for.
@@ -62,8 +72,7 @@ pub(crate) struct Job {
     pub(crate) operation: String,
     /// How many items there are: 1 at least.
     pub(crate) items: usize,
-    /// Whether it is one call, and messages shall not speak of items and workers.
-    pub(crate) is_call: bool,
+    pub(crate) kind: JobKind,
     /// How many workers at most: 1 at least.
     pub(crate) workers: usize,
     /// How items are shared out to them.
@@ -96,7 +105,7 @@ impl Team {
     /// once more by the one that replaces it.
     pub(crate) fn fork<R: Pack>(job: Job, work: &impl Work<usize, R>) -> Result<Team, Error> {
         let turns = job.turns()?;
-        let Job { operation, items, is_call, workers, schedule, kept, policy, forking, .. } = job;
+        let Job { operation, items, kind, workers, schedule, kept, policy, forking, .. } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
         if workers > MAX_WORKERS {
@@ -105,7 +114,8 @@ impl Team {
                 Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
             );
         }
-        let control = Control::with_order(workers, cut.batches(), turns)?;
+        let region = kind == JobKind::Region;
+        let control = Control::planned(&Plan { workers, batches: cut.batches(), turns, region })?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -127,7 +137,7 @@ impl Team {
             forking,
             run: 0,
             operation,
-            is_call,
+            kind,
             forks,
             is_over: false,
         };

@@ -16,7 +16,7 @@ use crate::error::MapError;
 use crate::fork::DiesWith;
 use crate::items::Items;
 use crate::map::operation;
-use crate::master::{Job, Outcome};
+use crate::master::{Job, JobKind, Outcome};
 use crate::recovery::Policy;
 use crate::skip::Partial;
 use crate::threads;
@@ -301,9 +301,9 @@ impl<'a, P: Fn(usize, usize)> On<'a, P> {
     ) -> Result<Outcome<S>, MapError<S>> {
         let schedule = self.pool.checked_schedule(&operation)?;
         let workers = self.pool.worker_count();
-        let (ordered, kept, is_call) = (self.pool.ordered, false, false);
+        let (ordered, kept, kind) = (self.pool.ordered, false, JobKind::Map);
         let forking = self.pool.forking(DiesWith::Thread);
-        let job = Job { operation, items, is_call, workers, schedule, ordered, kept, policy, forking };
+        let job = Job { operation, items, kind, workers, schedule, ordered, kept, policy, forking };
         threads::run(job, &work, reduce, |done| self.pool.tell_progress(done, items))
     }
 }

@@ -113,25 +113,22 @@ impl Order<'_> {
         self.settle();
         if self.turn.load(SeqCst) == seen {
             // An error is a wake-up: the word has changed, a signal came, or time is up.
-            let _ = futex::wait_bitset(self.turn, futex::Flags::empty(), seen, Some(&after(NAP)), bit(item));
+            let _ = futex::wait_bitset(self.turn, futex::Flags::empty(), seen, Some(&after()), bit(item));
         }
         self.sleepers.fetch_sub(1, SeqCst);
     }
 }
 
 /// What those who wait for `item`'s turn sleep with: the end of a turn wakes nobody but the next one (and every 32nd behind it).
-fn bit(item: u32) -> NonZeroU32 {
+pub(crate) fn bit(item: u32) -> NonZeroU32 {
     NonZeroU32::new(1 << (item % 32)).expect("one bit is set")
 }
 
-/// A point in time on the clock of bit-set waits, which take no duration.
-fn after(duration: Duration) -> Timespec {
+/// The end of a sleep that begins now: a point in time, because bit-set waits take no duration.
+pub(crate) fn after() -> Timespec {
     let now = rustix::time::clock_gettime(ClockId::Monotonic);
-    let nanoseconds = now.tv_nsec + i64::from(duration.subsec_nanos());
-    Timespec {
-        tv_sec: now.tv_sec + duration.as_secs() as i64 + nanoseconds / 1_000_000_000,
-        tv_nsec: nanoseconds % 1_000_000_000,
-    }
+    let nanoseconds = now.tv_nsec + i64::from(NAP.subsec_nanos());
+    Timespec { tv_sec: now.tv_sec + nanoseconds / 1_000_000_000, tv_nsec: nanoseconds % 1_000_000_000 }
 }
 
 /// What a worker knows of the item that it is at.
@@ -166,7 +163,8 @@ impl<'a> Turns<'a> {
 
     /// When the function has returned: an item that has not entered passes its turn.
     pub(crate) fn end(&self) {
-        if self.stage.replace(Stage::After) != Stage::After {
+        // A copy that the function has forked has no turn to pass.
+        if self.stage.replace(Stage::After) != Stage::After && self.forks == shm_core::fork_count() {
             self.pass();
         }
     }
@@ -285,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn points_in_time_are_valid() {
-        let point = after(Duration::from_nanos(1_999_999_999));
-        assert!((0..1_000_000_000).contains(&point.tv_nsec));
+    fn naps_end_soon() {
+        let (now, end) = (rustix::time::clock_gettime(ClockId::Monotonic), after());
+        assert!((0..1_000_000_000).contains(&end.tv_nsec) && (0..=1).contains(&(end.tv_sec - now.tv_sec)));
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use crate::control::{Control, Failure, State};
+use crate::control::{Control, Failure, Plan, State};
 use crate::error::{Error, ErrorKind, MapError};
 use crate::inbox::Inbox;
 use crate::master::{Job, Outcome};
@@ -52,7 +52,7 @@ pub(crate) fn run<R: Send, S>(
     let Job { operation, items, workers, schedule, policy, .. } = job;
     let cut = Cut::new(schedule, items, workers, &operation)?;
     let workers = workers.min(cut.batches());
-    let control = Control::with_order(workers, cut.batches(), turns)?;
+    let control = Control::planned(&Plan { workers, batches: cut.batches(), turns, region: false })?;
     let mut inbox = Inbox::new(items)?;
     let mut recovery = Recovery::new(policy);
     worker::prepare_to_record_panics();

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::control::{Control, Failure, State};
 use crate::error::{Error, ErrorKind, Exit, Panic};
 use crate::inbox::Inbox;
-use crate::master::Team;
+use crate::master::{JobKind, Team};
 use crate::results::Unreadable;
 use crate::schedule::Cut;
 
@@ -47,15 +47,16 @@ impl Team {
         | Trouble::NotReplaced(rank, _)) = *trouble;
         let pid = self.children[rank].pid();
         let slot = self.control.slot(rank);
-        let who = match self.is_call {
-            true => format!("its process (pid {pid})"),
-            false => format!("worker {rank} (pid {pid})"),
+        let who = match self.kind {
+            JobKind::Call => format!("its process (pid {pid})"),
+            JobKind::Map | JobKind::Region => format!("worker {rank} (pid {pid})"),
         };
         let item = self.item_of(rank, inbox);
         let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
-        // The one item of a call is not worth a word.
+        // The one item of a call is not worth a word, and that of a worker in a region is its number.
+        let by_item = self.kind == JobKind::Map;
         let at = |before: &str, item: Option<usize>| match item {
-            Some(item) if !self.is_call => format!("{before}item {item}{tried}"),
+            Some(item) if by_item => format!("{before}item {item}{tried}"),
             _ => tried.clone(),
         };
         let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
@@ -63,12 +64,14 @@ impl Team {
             Trouble::Died(_) => {
                 let exit = self.children[rank].exit().unwrap_or(Exit::Unknown);
                 let working = item.filter(|_| slot.state() == Some(State::Working));
-                let place = match (working, slot.state()) {
-                    (Some(item), _) => at(" while it worked on ", Some(item)),
-                    (None, Some(State::Finished)) if self.is_call => " after the call".to_owned(),
-                    (None, Some(State::Finished)) => " after its last item".to_owned(),
-                    (None, _) if self.is_call => " beside the call".to_owned(),
-                    (None, _) => " between two items".to_owned(),
+                let place = match (working, slot.state() == Some(State::Finished), self.kind) {
+                    (Some(item), ..) => at(" while it worked on ", Some(item)),
+                    (None, true, JobKind::Map) => " after its last item".to_owned(),
+                    (None, true, JobKind::Call) => " after the call".to_owned(),
+                    (None, true, JobKind::Region) => " after its function had returned".to_owned(),
+                    (None, false, JobKind::Map) => " between two items".to_owned(),
+                    (None, false, JobKind::Call) => " beside the call".to_owned(),
+                    (None, false, JobKind::Region) => " outside of its function".to_owned(),
                 };
                 let error =
                     new(ErrorKind::Died, format!("{who} {exit}{place}")).ended_by(exit).at_item(working);
@@ -83,11 +86,14 @@ impl Team {
             }
             Trouble::Gave(_) => match slot.failure() {
                 Some(Failure::Panic(panic)) => {
-                    let reason = panic.reason(&who, item.filter(|_| !self.is_call), tries);
+                    let reason = panic.reason(&who, item.filter(|_| by_item), tries);
                     new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
                 }
                 Some(Failure::Encode(text)) => {
-                    let of = at(" of ", item);
+                    let of = match self.kind {
+                        JobKind::Region => format!(" of {who}"),
+                        JobKind::Map | JobKind::Call => at(" of ", item),
+                    };
                     let reason = format!("the result{of} cannot be serialised: {text}");
                     new(ErrorKind::Encode, reason).at_item(item)
                 }
@@ -120,7 +126,11 @@ impl Team {
             )
             .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)"),
         };
-        if self.is_call { error.at_item(None) } else { error.with_unfinished(self.unfinished(rank, inbox)) }
+        match self.kind {
+            JobKind::Map => error.with_unfinished(self.unfinished(rank, inbox)),
+            JobKind::Call => error.at_item(None),
+            JobKind::Region => error,
+        }
     }
 
     /// The item that a worker is at, or was at when it ended; nothing if it is at none, or has sent that one's result.

@@ -59,6 +59,15 @@ impl<'a> Worker<'a> {
         Worker { rank: 0, workers: 0, control: None, turns, in_critical: Cell::new(false) }
     }
 
+    /// What it talks to the master through; nothing in a master without workers.
+    pub(crate) fn control(&self) -> Option<&'a Control> {
+        self.control
+    }
+
+    pub(crate) fn is_in_critical(&self) -> bool {
+        self.in_critical.get()
+    }
+
     pub(crate) fn new(rank: usize, control: &'a Control) -> Worker<'a> {
         let turns = control.order().map(|order| Turns::new(Some(order)));
         let (workers, control) = (control.workers(), Some(control));
@@ -243,6 +252,7 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
     };
     let mut outbox = Outbox::new(control, rank, &notify);
     let worker = Worker::new(rank, control);
+    let forks = shm_core::fork_count();
     // What the user's function broke by panicking is not used any more: the process ends.
     let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
         hooks.child();
@@ -250,6 +260,10 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
         work.end();
         end
     }));
+    if shm_core::fork_count() != forks {
+        // A copy that the function has forked has panicked. The slot and the results are not its own.
+        fork::vanish(FAILED);
+    }
     if unwound.is_err() {
         // As a thread's unwinding would. The first panic is the one that counts.
         let noted = LAST_PANIC.take();
@@ -351,7 +365,7 @@ pub(crate) fn batches<R>(
             let result = worker.at_item(item, || work.call(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
-                fork::vanish();
+                fork::vanish(0);
             }
             outbox.put(item, result)?;
             if control.stopped() {

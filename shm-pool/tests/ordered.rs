@@ -206,6 +206,30 @@ fn wrong_uses_are_said_clearly() {
 }
 
 #[test]
+fn copies_that_the_function_forks_pass_no_turn() {
+    let _watch = common::watchdog();
+    alone("copies_that_the_function_forks_pass_no_turn", || {
+        let log = Log::new();
+        let codes = ordered(2).map(0..40usize, |worker, i| {
+            // SAFETY: the copy returns into the executor, or panics into it, which ends it; this is what is tested.
+            let child = unsafe { libc::fork() };
+            assert!(child != 0 || i % 2 == 0, "a panic in a copy is nobody else's");
+            if child == 0 {
+                return 0;
+            }
+            let mut status = 0;
+            // SAFETY: the pointer is valid for the call.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            worker.ordered(|| log.write(i));
+            libc::WEXITSTATUS(status)
+        });
+        assert!(log.items().into_iter().eq(0..40));
+        assert!(codes.unwrap().into_iter().eq([0, 101].into_iter().cycle().take(40)));
+        no_children();
+    });
+}
+
+#[test]
 fn critical_inside_of_ordered() {
     let _watch = common::watchdog();
     let (log, count) = (Log::new(), words(1));

@@ -63,6 +63,7 @@ mod tests {
     fn workspace(packages: &[(&str, &[(&str, bool)])]) -> Workspace {
         let package = |(name, used): &(&str, &[(&str, bool)])| Package {
             name: (*name).to_owned(),
+            version: String::new(),
             targets: Vec::new(),
             dependencies: used
                 .iter()

@@ -1,4 +1,5 @@
-//! The commands of this repository, run as `cargo xtask NAME`: demo, test, check, header and bench.
+//! The commands of this repository, run as `cargo xtask NAME`: demo, test, check, header, install
+//! and bench.
 //!
 //! This file holds the command line only; each command has a file of its own. What they share is apart: the workspace as
 //! Cargo describes it (`workspace`), running a program (`process`), counting test results (`counts`), printing a table (`table`).
@@ -12,6 +13,7 @@ mod counts;
 mod demo;
 mod files;
 mod header;
+mod install;
 mod layering;
 mod leftovers;
 mod machine;
@@ -45,6 +47,8 @@ enum Command {
     Check(check::Args),
     /// Makes shm-ffi/include/shm.h from the sources
     Header(header::Args),
+    /// Builds the C library and lays it down with headers, pkg-config file and CMake package
+    Install(install::Args),
     /// Runs the benches beside their plain alternatives and says which reach was met
     Bench(bench::Args),
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Check(args) => check::run(&workspace, &args),
         Command::Header(args) => header::run(&workspace, &args),
+        Command::Install(args) => install::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
     });
     done.unwrap_or_else(|message| {

@@ -279,6 +279,7 @@ mod tests {
         let target = |name: &&str| Target { kind: "test".to_owned(), name: (*name).to_owned() };
         let package = |(name, tests): &(&str, &[&str])| Package {
             name: (*name).to_owned(),
+            version: String::new(),
             targets: tests.iter().map(target).collect(),
             dependencies: Vec::new(),
         };

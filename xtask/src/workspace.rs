@@ -22,6 +22,7 @@ pub(crate) struct Workspace {
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     pub(crate) targets: Vec<Target>,
     pub(crate) dependencies: Vec<Dependency>,
 }
@@ -81,6 +82,7 @@ impl Package {
         });
         Some(Self {
             name: package["name"].as_str()?.to_owned(),
+            version: package["version"].as_str()?.to_owned(),
             targets: targets.collect::<Option<_>>()?,
             dependencies: dependencies.collect::<Option<_>>()?,
         })
@@ -125,6 +127,7 @@ mod tests {
             "workspace_root": "/r", "target_directory": "/t",
             "packages": [{
                 "name": "a",
+                "version": "1.2.3",
                 "targets": [{"kind": ["lib"], "name": "a"}, {"kind": ["test"], "name": "kill"}],
                 "dependencies": [{"name": "b", "kind": null}, {"name": "c", "kind": "dev"}],
             }],

@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-use shm_core::{Access, AnyArray, ArrayLayout, Error, ErrorKind, SegmentName, SegmentOptions};
+use shm_core::{Access, AnyArray, ArrayLayout, Contents, Error, ErrorKind, SegmentName, SegmentOptions};
 
 use crate::dtype;
 use crate::error::Result;
@@ -19,6 +19,10 @@ use crate::memory::Memory;
 use crate::options::{self, CreateOptions};
 use crate::ranges::{Held, Home};
 use crate::raw::RawMapping;
+use crate::sync::plan::{self, Planned};
+
+/// What an array is called in a segment that holds primitives besides.
+const BESIDE: &str = "array";
 
 /// `shm.SharedArray`, which Python defines.
 static ARRAY_TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -148,7 +152,7 @@ fn layout_of(
 
 /// Creates an array, of zeros or of the elements of `source`; with `or_attach` takes the one that has the name already.
 #[pyfunction]
-#[pyo3(signature = (name, shape, dtype, order, strides, source, or_attach, options))]
+#[pyo3(signature = (name, shape, dtype, order, strides, source, or_attach, beside, options))]
 #[allow(clippy::too_many_arguments, reason = "its one caller is Python's front")]
 pub(crate) fn create<'py>(
     name: Option<&str>,
@@ -158,6 +162,7 @@ pub(crate) fn create<'py>(
     strides: Option<Vec<isize>>,
     source: Option<Bound<'py, PyUntypedArray>>,
     or_attach: bool,
+    beside: Vec<Planned>,
     options: CreateOptions,
 ) -> Result<Bound<'py, PyAny>> {
     let py = shape.py();
@@ -169,6 +174,31 @@ pub(crate) fn create<'py>(
         Some(name) => options.named(name)?,
         None => options.anonymous(),
     };
+    if !beside.is_empty() {
+        if source.is_some() {
+            let text = "beside is for new arrays of zeros: fill the array in afterwards, with a lock in hand";
+            return Err(PyValueError::new_err(text).into());
+        }
+        let contents = plan::plan(Contents::new(), &beside)?.array(BESIDE, &layout)?;
+        let segment = py.detach(|| match name {
+            None => options.create_anonymous(&contents),
+            Some(name) if or_attach => options.create_or_attach(name, &contents).map(|(segment, _)| segment),
+            Some(name) => options.create(name, &contents),
+        })?;
+        let array = AnyArray::in_segment(&segment, BESIDE)?;
+        let found = array.layout();
+        if found.shape() != layout.shape() || found.element() != layout.element() {
+            let reason = format!(
+                "it has {} in the shape {:?}, and {} in the shape {:?} was asked for",
+                found.element(),
+                found.shape(),
+                layout.element(),
+                layout.shape()
+            );
+            return Err(Error::new(ErrorKind::ShapeMismatch, "attach", segment.label(), reason).into());
+        }
+        return over(py, &array, Some(BESIDE.to_owned()));
+    }
     let array = match source {
         None if or_attach => py.detach(|| AnyArray::create_or_attach(place, &layout))?.0,
         None => py.detach(|| AnyArray::create(place, &layout))?,

@@ -15,6 +15,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 pub(crate) enum Failure {
     Core(shm_core::Error),
     Layout(shm_core::layout::LayoutError),
+    Sync(shm_sync::Error),
     Python(PyErr),
 }
 
@@ -27,6 +28,12 @@ impl From<shm_core::Error> for Failure {
 impl From<shm_core::layout::LayoutError> for Failure {
     fn from(error: shm_core::layout::LayoutError) -> Failure {
         Failure::Layout(error)
+    }
+}
+
+impl From<shm_sync::Error> for Failure {
+    fn from(error: shm_sync::Error) -> Failure {
+        Failure::Sync(error)
     }
 }
 
@@ -49,6 +56,14 @@ impl From<Failure> for PyErr {
             Failure::Core(error) => {
                 Python::attach(|py| of_kind(py, error.kind(), &error.to_string(), error.os_code()))
             }
+            Failure::Sync(error) => Python::attach(|py| {
+                let below = std::error::Error::source(&error)
+                    .and_then(|below| below.downcast_ref::<shm_core::Error>());
+                match below {
+                    Some(below) => of_kind(py, below.kind(), &error.to_string(), below.os_code()),
+                    None => of_kind(py, error.kind(), &error.to_string(), None),
+                }
+            }),
             Failure::Layout(error) => PyValueError::new_err(error.to_string()),
             Failure::Python(error) => error,
         }
@@ -76,4 +91,11 @@ pub(crate) fn of_kind(py: Python<'_>, kind: impl fmt::Debug, text: &str, os_code
         Ok(PyErr::from_value(exception))
     };
     make().unwrap_or_else(|_| PyRuntimeError::new_err(text.to_owned()))
+}
+
+/// The exception for what was not there in time.
+#[cold]
+pub(crate) fn timed_out(py: Python<'_>, verb: &str, what: &str) -> Failure {
+    let text = format!("cannot {verb} {what}: it was not free before the time was over");
+    Failure::Python(of_kind(py, shm_sync::ErrorKind::TimedOut, &text, None))
 }

@@ -13,6 +13,7 @@
 //! | `options.rs` | keywords to options |
 //! | `info.rs` | looking from outside: list, inspect, delete, reap |
 //! | `reference.rs` | what a pickled array says about its memory |
+//! | `sync/` | locks and the other primitives |
 
 mod array;
 mod dtype;
@@ -23,6 +24,7 @@ mod options;
 mod ranges;
 mod raw;
 mod reference;
+mod sync;
 
 use pyo3::prelude::*;
 
@@ -44,8 +46,9 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(info::reap, module)?)?;
     module.add_function(wrap_pyfunction!(info::is_segment, module)?)?;
     module.add_function(wrap_pyfunction!(reference::find, module)?)?;
+    module.add_function(wrap_pyfunction!(reference::attach_memory, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_name, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_descriptor, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_raw, module)?)?;
-    Ok(())
+    sync::add_to(module)
 }

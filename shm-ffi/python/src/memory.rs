@@ -57,7 +57,7 @@ impl Memory {
         &self.held
     }
 
-    fn segment(&self, attempt: &str) -> Result<&Segment> {
+    pub(crate) fn segment(&self, attempt: &str) -> Result<&Segment> {
         self.held.segment().ok_or_else(|| {
             let text = format!("cannot {attempt} {}: it is no segment of this library", self.held.label());
             PyTypeError::new_err(text).into()

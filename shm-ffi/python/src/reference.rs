@@ -78,7 +78,14 @@ fn checked(segment: Segment, wanted: Identity) -> Result<Memory> {
     Ok(Memory::of_all(Held::enter(Home::Segment(segment))))
 }
 
-/// Opens memory by its name.
+/// Attaches the segment of this name, for what lies in it besides arrays.
+#[pyfunction]
+pub(crate) fn attach_memory(name: &str, any_owner: bool) -> Result<Memory> {
+    let segment = SegmentOptions::new().any_owner(any_owner).attach(name)?;
+    Ok(Memory::of_all(Held::enter(Home::Segment(segment))))
+}
+
+/// Opens memory by its name, if it is what a reference means.
 #[pyfunction]
 pub(crate) fn open_name(name: &str, wanted: Identity, access: &str) -> Result<Memory> {
     let options = SegmentOptions::new().access(access_of(access)?).any_owner(true);

@@ -110,11 +110,29 @@ def _options(given):
     if unknown:
         names = ", ".join(sorted(unknown))
         raise TypeError(f"unexpected keyword {names}: what can be said about new memory is {', '.join(_DEFAULTS)}")
-    return {**_DEFAULTS, **given}
+    options = {**_DEFAULTS, **given}
+    for name in ("mode", "reserve", "align"):
+        if not (isinstance(options[name], int) or (options[name] is None and name != "mode")):
+            raise TypeError(f"{name} is a number, not {options[name]!r}")
+        if options[name] is not None and options[name] < 0:
+            raise ValueError(f"{name} cannot be {options[name]}: it is not negative")
+    return options
 
 
 def _make(name, shape, dtype, order="C", strides=None, source=None, or_attach=False, options=()):
-    return _shm.create(name, shape, dtype, order, strides, source, or_attach, _options(dict(options)))
+    options = dict(options)
+    beside = [part for entry, what in dict(options.pop("beside", None) or {}).items() for part in planned(entry, what)]
+    return _shm.create(name, shape, dtype, order, strides, source, or_attach, beside, _options(options))
+
+
+def planned(entry, what):
+    """What the native module is told of a primitive to be made: a class, or a tuple of a class and its first value."""
+    kind, *initial = what if isinstance(what, tuple) else (what,)
+    try:
+        plan = kind._plan
+    except AttributeError:
+        raise TypeError(f"{what!r} cannot lie beside an array: name one of this package's primitives") from None
+    return plan(entry, *initial)
 
 
 def create(name, shape, dtype=float, order="C", **options):
@@ -122,6 +140,7 @@ def create(name, shape, dtype=float, order="C", **options):
 
     The name appears when the array is complete. FileExistsError if it is taken. Every process of this user can attach it until
     somebody deletes it; ``lifetime="last-detach"`` ends it with its last attachment instead, ``lifetime="scoped"`` with its creator.
+    ``beside={"lock": shm.Lock, "free": (shm.Semaphore, 3)}`` puts primitives into the same segment: ``shm.Lock.beside(array, "lock")``.
     """
     _check_name(name)
     return _make(name, shape, dtype, order, options=options)

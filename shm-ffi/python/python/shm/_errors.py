@@ -4,6 +4,8 @@ The native module looks them up in `by_kind`, by the name that the Rust crates g
 """
 
 import errno as _errno
+import queue as _queue
+import threading as _threading
 
 
 class Error(Exception):
@@ -83,6 +85,50 @@ class SystemCallError(_SystemError):
     """Any other failure of a system call."""
 
 
+class TimedOutError(Error, TimeoutError):
+    """It was not there in time."""
+
+
+class OwnerDiedError(Error, RuntimeError):
+    """Whoever held it died with it, so what it guards may be half-changed. Said once."""
+
+
+class PoisonedError(Error, RuntimeError):
+    """What it guards was given up after a holder's death, by a program that did not look after it."""
+
+
+class NotHeldError(Error, ValueError, RuntimeError):
+    """It is not held, or not by this thread."""
+
+
+class WouldDeadlockError(Error, RuntimeError):
+    """This thread holds it already."""
+
+
+class LimitError(Error, RuntimeError):
+    """There is a limit to how many can use it, hold it or take part."""
+
+
+class OverflowedError(InvalidError):
+    """More was given back than was taken."""
+
+
+class BrokenError(Error, _threading.BrokenBarrierError):
+    """Somebody who took part died in the middle, came too late or aborted it."""
+
+
+class ClosedError(InvalidError):
+    """It is closed."""
+
+
+class EmptyError(Error, _queue.Empty):
+    """There is no message now."""
+
+
+class FullError(Error, _queue.Full):
+    """There is no room now."""
+
+
 by_kind = {
     "AlreadyExists": ExistsError,
     "NotFound": NotFoundError,
@@ -106,4 +152,25 @@ by_kind = {
     "NoSuchEntry": NoSuchEntryError,
     "Unsupported": UnsupportedError,
     "System": SystemCallError,
+    "TimedOut": TimedOutError,
+    "OwnerDied": OwnerDiedError,
+    "RunnerDied": OwnerDiedError,
+    "Poisoned": PoisonedError,
+    "NotHeld": NotHeldError,
+    "Deadlock": WouldDeadlockError,
+    "TooManyProcesses": LimitError,
+    "TooManyParties": LimitError,
+    "TooManyLocks": LimitError,
+    "TooManyReaders": LimitError,
+    "TooDeep": LimitError,
+    "Overflow": OverflowedError,
+    "Broken": BrokenError,
+    "Closed": ClosedError,
+    "Empty": EmptyError,
+    "Full": FullError,
+    "Misaligned": InvalidError,
+    "Mismatch": FormatError,
+    "Corrupt": FormatError,
+    "NotShared": AccessError,
+    "InUse": BusyError,
 }

@@ -171,12 +171,16 @@ def reduce(array, protocol=pickle.DEFAULT_PROTOCOL):
     memory = memory_of(array)
     if memory is None or memory.access == "copy-on-write":
         return array.view(np.ndarray).__reduce_ex__(protocol)
-    identity, name = memory.identity, memory.name
-    ticket = _NO_TICKET if memory.is_raw or _stays(memory, name, identity) else _client.hold(memory)
-    where = (identity, memory.is_raw, name, memory.access, ticket, os.getpid(), memory.fileno())
     interface = array.__array_interface__
     view = (array.dtype, array.shape, array.strides, interface["data"][0] - memory.mapping, array.flags.writeable)
-    return _rebuild, (type(array), where, view)
+    return _rebuild, (type(array), refer(memory), view)
+
+
+def refer(memory):
+    """A reference to memory, for `follow`. It keeps the memory until it is followed, or its sender and who started that have ended."""
+    identity, name = memory.identity, memory.name
+    ticket = _NO_TICKET if memory.is_raw or _stays(memory, name, identity) else _client.hold(memory)
+    return identity, memory.is_raw, name, memory.access, ticket, os.getpid(), memory.fileno()
 
 
 def _stays(memory, name, identity):
@@ -196,13 +200,13 @@ def _path(name):
 
 
 def _rebuild(kind, where, view):
-    memory = _follow(*where)
+    memory = follow(*where)
     dtype, shape, strides, offset, writable = view
     array = _shm.rebuild(memory, dtype, shape, strides, offset, writable)
     return array if kind is SharedArray else array.view(kind)
 
 
-def _follow(identity, raw, name, access, ticket, pid, descriptor):
+def follow(identity, raw, name, access, ticket, pid, descriptor):
     """Finds the memory that a reference means."""
     memory = _shm.find(identity, access)
     if memory is not None:
