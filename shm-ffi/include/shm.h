@@ -120,6 +120,18 @@
 // As a timeout or a deadline: as long as it takes.
 #define SHM_FOREVER INT64_MAX
 
+// Flag of a pool: `shm_worker_ordered` may be called, and its sections run in the order of the items.
+#define SHM_POOL_ORDERED 1
+
+// Flag of a pool: a run goes on without the items that failed; `shm_pool_failure` tells of them.
+#define SHM_POOL_SKIP_FAILED 2
+
+// Flag of a pool: no warning when the process that forks has several threads.
+#define SHM_POOL_THREADS_OK 4
+
+// Flag of a pool: everything runs in the calling thread, without workers (for debugging).
+#define SHM_POOL_SERIAL 8
+
 // What a function returns: `SHM_STATUS_OK`, or why it did nothing (`SHM_STATUS_OWNER_DIED` alone comes with what was asked for).
 //
 // Newer versions of the library may return numbers that an older header does not name; `shm_status_name` knows them.
@@ -449,6 +461,89 @@ typedef struct shm_sequencer_t {
     uint64_t id;
 } shm_sequencer_t;
 
+// How a worker ended.
+typedef int32_t shm_exit_t;
+
+// One failure of a run. Begin with `SHM_POOL_FAILURE_INIT`.
+typedef struct shm_pool_failure_t {
+    // `sizeof(shm_pool_failure_t)`.
+    uint64_t size;
+    // The item that failed, or -1.
+    int64_t item;
+    // The rank of the worker, or -1.
+    int64_t rank;
+    // The process id of the worker, or -1.
+    int64_t pid;
+    // `SHM_STATUS_CALLBACK_FAILED`, `SHM_STATUS_WORKER_DIED` and others.
+    shm_status_t status;
+    // What the function returned, where that is the failure; otherwise 0.
+    int32_t returned;
+    // How the worker ended.
+    shm_exit_t exit;
+    // The exit code or the signal; otherwise 0.
+    int32_t exit_value;
+} shm_pool_failure_t;
+
+// How items are shared out to workers.
+typedef int32_t shm_schedule_t;
+
+// Hears how far a run is, in the thread that runs it.
+typedef void (*shm_progress_t)(void *user, uint64_t done, uint64_t total);
+
+// Is called with a warning; the text is good for the call only.
+typedef void (*shm_warning_t)(void *user, const char *text);
+
+// Is called around a fork.
+typedef void (*shm_fork_hook_t)(void *user);
+
+// How a pool is set up. Zero in every field but `size` is the default; `SHM_POOL_OPTIONS_INIT` is that.
+typedef struct shm_pool_options_t {
+    // `sizeof(shm_pool_options_t)`.
+    uint64_t size;
+    // How many workers; 0 means as many as this process has processors.
+    uint64_t workers;
+    // How many times a failed item is tried again, each time by a fresh worker.
+    uint64_t retries;
+    // Runs of fewer items than this stay in the calling thread.
+    uint64_t serial_below;
+    // Items of a batch, as `schedule` says; 0 means 1, or an equal share.
+    uint64_t chunk;
+    // `SHM_SCHEDULE_GUIDED` and others.
+    shm_schedule_t schedule;
+    // `SHM_POOL_ORDERED` and others, or-ed.
+    uint32_t flags;
+    // Hears how far a run is; or NULL.
+    shm_progress_t progress;
+    // Is called instead of a line on standard error; or NULL.
+    shm_warning_t warning;
+    // Is called in the master before each fork; or NULL.
+    shm_fork_hook_t before_fork;
+    // Is called in the master after each fork; or NULL.
+    shm_fork_hook_t after_fork_parent;
+    // Is called in each new worker; or NULL.
+    shm_fork_hook_t after_fork_child;
+    // What all of these are called with. It lives as long as the pool.
+    void *user;
+} shm_pool_options_t;
+
+// A handle of a pool. Zero is no handle.
+//
+// A pool is a description: its workers are forked when something runs, and are gone when that is over.
+typedef struct shm_pool_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_pool_t;
+
+// Does the work of one item, in a worker process. It returns 0 when all went well; any other number is the failure of this item. It leaves
+// in no other way (no longjmp, no C++ exception).
+typedef int32_t (*shm_item_t)(void *user, uint64_t item);
+
+// The same with a result of a fixed size, whose bytes are zero at first.
+typedef int32_t (*shm_item_result_t)(void *user, uint64_t item, void *result);
+
+// Takes the result of one item, in the master. Something else than 0 ends the run.
+typedef int32_t (*shm_reduce_t)(void *user, uint64_t item, const void *bytes, uint64_t length);
+
 // All went well.
 #define SHM_STATUS_OK 0
 
@@ -614,6 +709,9 @@ typedef struct shm_sequencer_t {
 // The workers have ended already.
 #define SHM_STATUS_ENDED 85
 
+// The function is for code that a pool calls, and was called elsewhere.
+#define SHM_STATUS_NOT_IN_POOL 86
+
 // Stays until somebody deletes it, whoever dies.
 #define SHM_LIFETIME_PERSISTENT 0
 
@@ -700,6 +798,27 @@ typedef struct shm_sequencer_t {
 
 // Leave the pages out of core dumps.
 #define SHM_ADVICE_DONT_DUMP 6
+
+// It did not, or that is not what the failure is about.
+#define SHM_EXIT_NONE 0
+
+// With an exit code.
+#define SHM_EXIT_CODE 1
+
+// By a signal.
+#define SHM_EXIT_SIGNAL 2
+
+// It is gone, and somebody else has taken its status.
+#define SHM_EXIT_UNKNOWN 3
+
+// Shrinking batches, each taken by whoever is free; `chunk` items at least. The default.
+#define SHM_SCHEDULE_GUIDED 0
+
+// Batches of `chunk` items, each taken by whoever is free.
+#define SHM_SCHEDULE_DYNAMIC 1
+
+// One equal share for each worker; with a `chunk`, batches of so many items dealt out in turn.
+#define SHM_SCHEDULE_STATIC 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -3737,6 +3856,143 @@ shm_status_t shm_sequencer_state(struct shm_sequencer_t sequencer,
 // Death: no shared memory is touched.
 int64_t shm_clock_ns(void);
 
+// Says how many failures the last run of this thread had: 1 if it failed, or one for each item that it went on without.
+//
+// Parameters: none.
+// Returns: the number.
+// Thread use: every thread has its own.
+// Death: no shared memory is touched.
+uint64_t shm_pool_failure_count(void);
+
+// Tells of one failure of the last run of this thread.
+//
+// Parameters: `index`: which one, from 0 on. `failure`: begun with `SHM_POOL_FAILURE_INIT`; receives what is known. `text`: receives the complete text,
+// which is good until the next run of this thread; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND` if there are not so many, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: every thread has its own.
+// Death: no shared memory is touched.
+shm_status_t shm_pool_failure(uint64_t index,
+                              struct shm_pool_failure_t *failure,
+                              const char **text);
+
+// Tells of a range of items that the last run of this thread has left unfinished, because it failed.
+//
+// Parameters: `index`: which range, from 0 on. `first`, `end`: receive the first item and the one behind the last.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND` if there are not so many, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: every thread has its own.
+// Death: no shared memory is touched.
+shm_status_t shm_pool_unfinished(uint64_t index,
+                                 uint64_t *first,
+                                 uint64_t *end);
+
+// Describes a pool of worker processes.
+//
+// Parameters: `options`: begun with `SHM_POOL_OPTIONS_INIT`, or NULL for the defaults. `pool`: receives the handle, which `shm_pool_free` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: nothing is forked yet.
+shm_status_t shm_pool_create(const struct shm_pool_options_t *options,
+                             struct shm_pool_t *pool);
+
+// Gives the handle of a pool back.
+//
+// Parameters: `pool`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; what another thread runs on the pool goes on to its end.
+// Death: of the process gives all its handles back.
+shm_status_t shm_pool_free(struct shm_pool_t pool);
+
+// Says how many workers a run on the pool has.
+//
+// Parameters: `pool`: a handle. `workers`: receives the number; 0 means that everything runs in the calling thread.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_pool_worker_count(struct shm_pool_t pool,
+                                   uint64_t *workers);
+
+// Calls a function for each number from `first` to before `end`, in forked workers: a parallel loop, whose results go to shared memory.
+//
+// Parameters: `pool`: a handle. `first`, `end`: the range; nothing happens if it is empty. `work`, `user`: the function and what it is called
+// with. Every worker has its own copy of the memory that is not shared, as it was when the run began.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_CALLBACK_FAILED` if `work` returned something else than 0, `SHM_STATUS_WORKER_DIED` if a worker was killed,
+// both after as many new tries as the pool allows (`shm_pool_failure` has the item, rank, pid, signal and exit code, `shm_pool_unfinished` what was not
+// done); `SHM_STATUS_FORK`, `SHM_STATUS_OUT_OF_MEMORY`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; several may run at once. The process forks: other threads of it do not exist in the workers.
+// Death: of a worker is the failure of its item. Of the master ends the workers.
+shm_status_t shm_pool_for(struct shm_pool_t pool,
+                          uint64_t first,
+                          uint64_t end,
+                          shm_item_t work,
+                          void *user);
+
+// Calls a function for each number from 0 on, in forked workers, and collects results of a fixed size in order.
+//
+// Parameters: `pool`: a handle. `items`: how many. `work`, `user`: the function and what it is called with. `result_size`: bytes of one result.
+// `results`: receives `items` of them. They are zero for items that failed; after an error those that were finished are there.
+// Returns: as `shm_pool_for`.
+// Thread use: as `shm_pool_for`.
+// Death: as `shm_pool_for`.
+shm_status_t shm_pool_map(struct shm_pool_t pool,
+                          uint64_t items,
+                          shm_item_result_t work,
+                          void *user,
+                          uint64_t result_size,
+                          void *results);
+
+// Calls a function for each number from 0 on, in forked workers, with results of any length, and another one in the master for each result.
+//
+// Parameters: `pool`: a handle. `items`: how many. `work`, `user`: the function, which makes its result with `shm_result_append`, and what it is
+// called with. `reduce`, `reduce_user`: what takes the results as they arrive, in no particular order, in the calling thread.
+// Returns: as `shm_pool_for`; `SHM_STATUS_CALLBACK_FAILED` also if `reduce` returned something else than 0, after the workers were ended.
+// Thread use: as `shm_pool_for`.
+// Death: as `shm_pool_for`.
+shm_status_t shm_pool_map_bytes(struct shm_pool_t pool,
+                                uint64_t items,
+                                shm_item_t work,
+                                void *user,
+                                shm_reduce_t reduce,
+                                void *reduce_user);
+
+// Says which worker calls the function, and how many there are.
+//
+// Parameters: `rank`: receives the number of the worker, from 0 on. `workers`: receives how many there are, 0 if there are none and the master
+// does the work itself; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: the thread in which a pool calls a function.
+// Death: of a worker gives its rank to its successor.
+shm_status_t shm_worker_rank(uint64_t *rank,
+                             uint64_t *workers);
+
+// Calls a function while no other worker of the run is in a critical section.
+//
+// Parameters: `section`, `user`: the function and what it is called with.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_CALLBACK_FAILED` if it returned something else than 0; `SHM_STATUS_DEADLOCK` from within a section,
+// `SHM_STATUS_NOT_IN_POOL`, `SHM_STATUS_INVALID_ARGUMENT`. `SHM_STATUS_ENDED`: the run is over; return from the function, whatever with.
+// Thread use: the thread in which a pool calls a function. The section does not leave by longjmp(3) or an exception.
+// Death: of a worker in the section opens it, and is the failure of its item.
+shm_status_t shm_worker_critical(shm_action_t section,
+                                 void *user);
+
+// Calls a function in the order of the items: when those of all earlier items are over, or their items are done without one.
+//
+// Parameters: `section`, `user`: the function and what it is called with.
+// Returns: as `shm_worker_critical`; `SHM_STATUS_INVALID_ARGUMENT` also if the pool was made without `SHM_POOL_ORDERED`.
+// Thread use: the thread in which a pool calls a function, once for an item. The section does not leave by longjmp(3) or an exception.
+// Death: of a worker in the section is the failure of its item, and the next one's turn comes.
+shm_status_t shm_worker_ordered(shm_action_t section,
+                                void *user);
+
+// Makes the result of this item longer.
+//
+// Parameters: `bytes`, `length`: what is added at its end; NULL only if that is nothing.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL` outside of a function that `shm_pool_map_bytes` calls, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_MEMORY`.
+// Thread use: the thread in which a pool calls a function.
+// Death: what was added goes with the worker; a second try begins anew.
+shm_status_t shm_result_append(const void *bytes,
+                               uint64_t length);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -3754,6 +4010,12 @@ int64_t shm_clock_ns(void);
 
 // An entry's description to be filled in.
 #define SHM_ENTRY_INFO_INIT { sizeof(shm_entry_info_t), NULL, 0, 0, 0, 0, 0, 0, 0, { 0 } }
+
+// The default options of a pool.
+#define SHM_POOL_OPTIONS_INIT { sizeof(shm_pool_options_t), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+
+// A failure's description to be filled in.
+#define SHM_POOL_FAILURE_INIT { sizeof(shm_pool_failure_t), 0, 0, 0, 0, 0, 0, 0 }
 
 // The element type with this code and this many bits: `shm_dtype(SHM_TYPE_FLOAT, 64)`.
 static inline shm_dtype_t shm_dtype(uint8_t code, uint8_t bits)

@@ -49,6 +49,12 @@ impl Action {
         // SAFETY: what `action` was promised.
         succeed(unsafe { self.0(self.1) });
     }
+
+    /// Calls it, for whoever deals with its code.
+    pub(crate) fn run(self) -> i32 {
+        // SAFETY: what `action` was promised.
+        unsafe { self.0(self.1) }
+    }
 }
 
 impl OnceRun {
@@ -62,7 +68,8 @@ impl OnceRun {
 /// What a failed callback panics with.
 struct Returned(i32);
 
-fn succeed(code: i32) {
+/// Leaves for [`catching`] if the code is not that of success.
+pub(crate) fn succeed(code: i32) {
     if code != 0 {
         // Without a message: it is no panic to whoever wrote the callback.
         panic::resume_unwind(Box::new(Returned(code)));

@@ -114,6 +114,21 @@ impl From<shm_sync::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// An error of a pool, under a status that says more than its kind.
+    #[cold]
+    pub(crate) fn of_pool(status: shm_status_t, error: &shm_pool::Error) -> Failure {
+        let below = error.source().and_then(|source| source.downcast_ref());
+        with_source(Some(status), error, below)
+    }
+}
+
+/// The status of an error of a pool.
+pub(crate) fn status_of_pool(error: &shm_pool::Error) -> shm_status_t {
+    let below = error.source().and_then(|source| source.downcast_ref::<shm_core::Error>());
+    of_pool(error.kind()).unwrap_or_else(|| below.map_or(SHM_STATUS_SYSTEM, |below| of_core(below.kind())))
+}
+
 impl From<shm_pool::Error> for Failure {
     #[cold]
     fn from(error: shm_pool::Error) -> Failure {

@@ -110,7 +110,7 @@ pub(crate) unsafe fn name_or_none(text: *const c_char) -> Outcome<Option<Segment
 ///
 /// # Safety
 /// `given` is NULL, or points to as many readable bytes as its first field, a `u64`, says; any bytes are a valid `T`.
-unsafe fn sized<T: Copy>(given: *const T, what: &str, least: usize) -> Outcome<T> {
+pub(crate) unsafe fn sized<T: Copy>(given: *const T, what: &str, least: usize) -> Outcome<T> {
     let given = not_null(given.cast_mut(), what)?.cast::<u8>();
     // SAFETY: the first field is readable, the caller says.
     let size = unsafe { given.cast::<u64>().read_unaligned() };

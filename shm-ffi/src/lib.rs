@@ -7,6 +7,7 @@
 //! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs`, `exclusive.rs` | segments and arrays |
 //! | `callback.rs`, `memory.rs` | functions that the library calls; memory that it allocates for the caller |
 //! | `sync/` | the primitives, one file each |
+//! | `pool/` | the executor |
 //!
 //! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` and `info` (what comes in
 //! and goes out), `handle`
@@ -45,6 +46,8 @@ mod memory;
 
 mod sync;
 
+mod pool;
+
 // What is underneath.
 mod barrier;
 mod guard;
@@ -60,6 +63,7 @@ pub use error::{shm_last_errno, shm_last_error};
 pub use exclusive::*;
 pub use list::*;
 pub use memory::shm_free;
+pub use pool::*;
 pub use segment::*;
 pub use status::*;
 pub use sync::*;

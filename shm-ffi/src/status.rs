@@ -125,6 +125,8 @@ pub const SHM_STATUS_ENCODE: shm_status_t = 83;
 pub const SHM_STATUS_DECODE: shm_status_t = 84;
 /// The workers have ended already.
 pub const SHM_STATUS_ENDED: shm_status_t = 85;
+/// The function is for code that a pool calls, and was called elsewhere.
+pub const SHM_STATUS_NOT_IN_POOL: shm_status_t = 86;
 
 /// Every status with its name in C.
 macro_rules! names {
@@ -157,6 +159,7 @@ names! {
     SHM_STATUS_MISALIGNED SHM_STATUS_MISMATCH SHM_STATUS_NOT_SHARED SHM_STATUS_IN_USE SHM_STATUS_OVERFLOW
     SHM_STATUS_CALLBACK_FAILED
     SHM_STATUS_WORKER_PANICKED SHM_STATUS_WORKER_DIED SHM_STATUS_FORK SHM_STATUS_ENCODE SHM_STATUS_DECODE SHM_STATUS_ENDED
+    SHM_STATUS_NOT_IN_POOL
 }
 
 /// Returns the name of a status as the header spells it, such as "SHM_STATUS_NOT_FOUND".

@@ -1,0 +1,222 @@
+//! What is known about items that failed in the last run of a thread.
+
+#![allow(unsafe_code, reason = "exports C symbols")]
+#![allow(non_camel_case_types, reason = "the names are C's")]
+
+use super::worker::RETURNED;
+use crate::error::{Failure, Outcome};
+use crate::guard::guard;
+use crate::input::{self, Description, Output};
+use crate::status::*;
+use shm_pool::{Error, Exit};
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char};
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+
+/// How a worker ended.
+pub type shm_exit_t = i32;
+/// It did not, or that is not what the failure is about.
+pub const SHM_EXIT_NONE: shm_exit_t = 0;
+/// With an exit code.
+pub const SHM_EXIT_CODE: shm_exit_t = 1;
+/// By a signal.
+pub const SHM_EXIT_SIGNAL: shm_exit_t = 2;
+/// It is gone, and somebody else has taken its status.
+pub const SHM_EXIT_UNKNOWN: shm_exit_t = 3;
+
+/// One failure of a run. Begin with `SHM_POOL_FAILURE_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shm_pool_failure_t {
+    /// `sizeof(shm_pool_failure_t)`.
+    pub size: u64,
+    /// The item that failed, or -1.
+    pub item: i64,
+    /// The rank of the worker, or -1.
+    pub rank: i64,
+    /// The process id of the worker, or -1.
+    pub pid: i64,
+    /// `SHM_STATUS_CALLBACK_FAILED`, `SHM_STATUS_WORKER_DIED` and others.
+    pub status: shm_status_t,
+    /// What the function returned, where that is the failure; otherwise 0.
+    pub returned: i32,
+    /// How the worker ended.
+    pub exit: shm_exit_t,
+    /// The exit code or the signal; otherwise 0.
+    pub exit_value: i32,
+}
+
+struct Noted {
+    failure: shm_pool_failure_t,
+    text: CString,
+}
+
+#[derive(Default)]
+struct Last {
+    failures: Vec<Noted>,
+    unfinished: Vec<Range<u64>>,
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = RefCell::default();
+}
+
+/// A run begins: what was noted of the one before is gone.
+pub(super) fn begin() {
+    LAST.take();
+}
+
+/// Notes the items that a run has left out.
+pub(super) fn skipped(failures: &[Error], first: u64) {
+    LAST.with_borrow_mut(|last| last.failures = failures.iter().map(|error| noted(error, first)).collect());
+}
+
+/// Notes why a run failed.
+pub(super) fn of_run(error: &Error, first: u64) -> Failure {
+    let noted = noted(error, first);
+    let status = noted.failure.status;
+    let shift = |range: &Range<usize>| range.start as u64 + first..range.end as u64 + first;
+    LAST.with_borrow_mut(|last| {
+        last.unfinished = error.unfinished().iter().map(shift).collect();
+        last.failures = vec![noted];
+    });
+    Failure::of_pool(status, error)
+}
+
+/// Runs what may fail in the master itself, where a function's failure arrives as a panic.
+pub(super) fn of_function(work: impl FnOnce() -> Outcome) -> Outcome {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        match payload.downcast_ref::<String>().and_then(|text| Some((text, returned(text)?))) {
+            Some((text, code)) => {
+                let text = format!(
+                    "cannot go on with the run in the master: {text}, which is a failure; 0 is success"
+                );
+                LAST.with_borrow_mut(|last| {
+                    last.failures = vec![Noted {
+                        failure: shm_pool_failure_t {
+                            status: SHM_STATUS_CALLBACK_FAILED,
+                            returned: code,
+                            pid: std::process::id().into(),
+                            ..NOTHING
+                        },
+                        text: CString::new(text.as_str()).unwrap_or_default(),
+                    }];
+                });
+                Err(Failure::new(SHM_STATUS_CALLBACK_FAILED, text))
+            }
+            None => panic::resume_unwind(payload),
+        }
+    })
+}
+
+const NOTHING: shm_pool_failure_t = shm_pool_failure_t {
+    size: 0,
+    item: -1,
+    rank: -1,
+    pid: -1,
+    status: SHM_STATUS_OTHER,
+    returned: 0,
+    exit: SHM_EXIT_NONE,
+    exit_value: 0,
+};
+
+fn returned(message: &str) -> Option<i32> {
+    message.strip_prefix(RETURNED)?.parse().ok()
+}
+
+fn noted(error: &Error, first: u64) -> Noted {
+    let (exit, exit_value) = match error.exit() {
+        None => (SHM_EXIT_NONE, 0),
+        Some(Exit::Code(code)) => (SHM_EXIT_CODE, code),
+        Some(Exit::Signal(signal)) => (SHM_EXIT_SIGNAL, signal),
+        Some(_) => (SHM_EXIT_UNKNOWN, 0),
+    };
+    let code = error.panic_message().and_then(returned);
+    let status = match code {
+        Some(_) => SHM_STATUS_CALLBACK_FAILED,
+        None => crate::error::status_of_pool(error),
+    };
+    let number = |number: Option<u64>| number.map_or(-1, |number| number as i64);
+    Noted {
+        failure: shm_pool_failure_t {
+            size: 0,
+            item: number(error.item().map(|item| item as u64 + first)),
+            rank: number(error.rank().map(|rank| rank as u64)),
+            pid: number(error.pid().map(u64::from)),
+            status,
+            returned: code.unwrap_or(0),
+            exit,
+            exit_value,
+        },
+        text: CString::new(error.to_string().replace('\0', "\\0")).unwrap_or_default(),
+    }
+}
+
+/// Says how many failures the last run of this thread had: 1 if it failed, or one for each item that it went on without.
+///
+/// Parameters: none.
+/// Returns: the number.
+/// Thread use: every thread has its own.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_pool_failure_count() -> u64 {
+    LAST.with_borrow(|last| last.failures.len() as u64)
+}
+
+/// Tells of one failure of the last run of this thread.
+///
+/// Parameters: `index`: which one, from 0 on. `failure`: begun with `SHM_POOL_FAILURE_INIT`; receives what is known. `text`: receives the complete text,
+/// which is good until the next run of this thread; or NULL.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND` if there are not so many, `SHM_STATUS_INVALID_ARGUMENT`.
+/// Thread use: every thread has its own.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_pool_failure(
+    index: u64,
+    failure: *mut shm_pool_failure_t,
+    text: *mut *const c_char,
+) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the pointers are NULL or as the header says.
+        let (failure, text) = unsafe { (Description::of(failure, "failure")?, Output::wanted(text)) };
+        LAST.with_borrow(|last| {
+            let noted = input::size("index", index).ok().and_then(|index| last.failures.get(index));
+            let Some(noted) = noted else { return Err(no_such("failure", index, last.failures.len())) };
+            failure.put(&noted.failure);
+            text.put(CStr::as_ptr(&noted.text));
+            Ok(())
+        })
+    })
+}
+
+/// Tells of a range of items that the last run of this thread has left unfinished, because it failed.
+///
+/// Parameters: `index`: which range, from 0 on. `first`, `end`: receive the first item and the one behind the last.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND` if there are not so many, `SHM_STATUS_INVALID_ARGUMENT`.
+/// Thread use: every thread has its own.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_pool_unfinished(index: u64, first: *mut u64, end: *mut u64) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the pointers are NULL or as the header says.
+        let (first, end) = unsafe { (Output::of(first, "first")?, Output::of(end, "end")?) };
+        LAST.with_borrow(|last| {
+            let range = input::size("index", index).ok().and_then(|index| last.unfinished.get(index));
+            let Some(range) = range else {
+                return Err(no_such("unfinished range", index, last.unfinished.len()));
+            };
+            first.put(range.start);
+            end.put(range.end);
+            Ok(())
+        })
+    })
+}
+
+#[cold]
+fn no_such(what: &str, index: u64, len: usize) -> Failure {
+    Failure::new(
+        SHM_STATUS_NOT_FOUND,
+        format_args!("there is no {what} {index}: the last run of this thread left {len}"),
+    )
+}
