@@ -52,7 +52,7 @@ pub use layout::{ArrayLayout, ElementType, Record};
 pub use name::{AsSegmentName, SegmentName};
 pub use process::{Identity, Liveness, fork_count};
 pub use segment::{
-    Advice, Anonymous, ExclusiveLease, IntoPlace, Lease, Place, Segment, SegmentInfo, SegmentOptions,
-    SyncMode, UnmapVeto, delete, inspect, list, list_in, reap, reap_in, set_unmap_veto,
+    Advice, Anonymous, ExclusiveLease, HeldLease, IntoPlace, Lease, Place, Segment, SegmentInfo,
+    SegmentOptions, SyncMode, UnmapVeto, delete, inspect, list, list_in, reap, reap_in, set_unmap_veto,
 };
 pub use sys::Access;

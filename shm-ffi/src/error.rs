@@ -37,6 +37,14 @@ impl Failure {
         Failure::new(SHM_STATUS_INVALID_ARGUMENT, what)
     }
 
+    /// A system call of this crate's own that failed just now.
+    #[cold]
+    pub(crate) fn last_os_error(status: shm_status_t, what: impl Display) -> Failure {
+        let error = std::io::Error::last_os_error();
+        let errno = error.raw_os_error().unwrap_or(0);
+        Failure(Box::new(Repr { status, text: format!("{what}: {error}"), errno }))
+    }
+
     /// Leaves the text for this thread's `shm_last_error`.
     #[cold]
     pub(crate) fn leave(self) -> shm_status_t {

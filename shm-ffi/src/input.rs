@@ -5,19 +5,42 @@
 #![allow(unsafe_code, reason = "follows pointers that C gave")]
 
 use crate::error::{Failure, Outcome};
+use crate::status::{SHM_STATUS_INVALID_ARGUMENT, SHM_STATUS_LIMIT_EXCEEDED};
 use crate::types::*;
 use shm_core::layout::TypeCode;
 use shm_core::{Access, ArrayLayout, ElementType, Lifetime, SegmentName, SegmentOptions};
 use std::ffi::{CStr, OsStr, c_char};
 use std::fmt::Display;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
 
 /// Where a result goes. Zeroed at first, so that after a failure nobody takes old bytes for a result.
 pub(crate) struct Output<T>(NonNull<T>);
 
+/// Where a result goes that the caller may not want.
+pub(crate) struct Wanted<T>(Option<Output<T>>);
+
+impl<T: Copy> Wanted<T> {
+    pub(crate) fn put(self, result: T) {
+        if let Some(output) = self.0 {
+            output.put(result);
+        }
+    }
+}
+
 impl<T: Copy> Output<T> {
+    /// The same for a place that may be NULL, where the caller does not want the result.
+    ///
+    /// # Safety
+    /// As [`of`](Self::of).
+    pub(crate) unsafe fn wanted(place: *mut T) -> Wanted<T> {
+        // SAFETY: the caller's promise.
+        Wanted(unsafe { Self::of(place, "") }.ok())
+    }
+
     /// # Safety
     /// `place` is NULL, or points to writable memory for a `T`, for which zeros are valid, until this is gone.
     pub(crate) unsafe fn of(place: *mut T, what: &str) -> Outcome<Self> {
@@ -173,23 +196,23 @@ pub(crate) unsafe fn options(options: *const shm_options_t) -> Outcome<SegmentOp
     }
     // SAFETY: the caller's promise; the struct is made of numbers.
     let given = unsafe { sized(options, "options", LEAST) }?;
-    let wrong = |field, found: &dyn Display| {
-        Err(Failure::argument(format_args!("`options.{field}` is {found}, which has no meaning")))
-    };
-    let lifetime = match given.lifetime {
-        SHM_LIFETIME_PERSISTENT => Lifetime::Persistent,
-        SHM_LIFETIME_LAST_DETACH => Lifetime::LastDetach,
-        SHM_LIFETIME_SCOPED => Lifetime::Scoped,
-        other => return wrong("lifetime", &other),
-    };
-    let access = match given.access {
-        SHM_ACCESS_READ_WRITE => Access::ReadWrite,
-        SHM_ACCESS_READ_ONLY => Access::ReadOnly,
-        SHM_ACCESS_COPY_ON_WRITE => Access::CopyOnWrite,
-        other => return wrong("access", &other),
-    };
+    const LIFETIMES: [(i32, Lifetime); 3] = [
+        (SHM_LIFETIME_PERSISTENT, Lifetime::Persistent),
+        (SHM_LIFETIME_LAST_DETACH, Lifetime::LastDetach),
+        (SHM_LIFETIME_SCOPED, Lifetime::Scoped),
+    ];
+    const ACCESSES: [(i32, Access); 3] = [
+        (SHM_ACCESS_READ_WRITE, Access::ReadWrite),
+        (SHM_ACCESS_READ_ONLY, Access::ReadOnly),
+        (SHM_ACCESS_COPY_ON_WRITE, Access::CopyOnWrite),
+    ];
+    let lifetime = choice("options.lifetime", given.lifetime, &LIFETIMES)?;
+    let access = choice("options.access", given.access, &ACCESSES)?;
     if given.flags & !FLAGS != 0 {
-        return wrong("flags", &format_args!("{:#x}", given.flags));
+        return Err(Failure::argument(format_args!(
+            "`options.flags` is {:#x}, of which {FLAGS:#x} have a meaning",
+            given.flags
+        )));
     }
     let is = |flag| given.flags & flag != 0;
     let mut options = SegmentOptions::new()
@@ -210,6 +233,70 @@ pub(crate) unsafe fn options(options: *const shm_options_t) -> Outcome<SegmentOp
         options = options.reserve_max(size("options.reserve_max", given.reserve_max)?);
     }
     Ok(options)
+}
+
+/// The entry of a C enumeration.
+pub(crate) fn choice<T: Copy>(what: &str, given: i32, choices: &[(i32, T)]) -> Outcome<T> {
+    let found = choices.iter().find(|(number, _)| *number == given);
+    found.map(|(_, choice)| *choice).ok_or_else(|| {
+        Failure::argument(format_args!("the argument `{what}` is {given}, which has no meaning"))
+    })
+}
+
+/// The directory of `file://` names; NULL means that of `shm://` names.
+///
+/// # Safety
+/// As [`bytes`].
+pub(crate) unsafe fn directory<'a>(directory: *const c_char) -> Outcome<Option<&'a Path>> {
+    if directory.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(directory, "directory") }?;
+    let path = bytes.strip_prefix(b"file://").unwrap_or(bytes);
+    Ok(Some(Path::new(OsStr::from_bytes(path))))
+}
+
+/// A duplicate of a descriptor, which stays the caller's.
+pub(crate) fn descriptor(descriptor: i32) -> Outcome<OwnedFd> {
+    // SAFETY: the call takes numbers and touches no memory; what is no descriptor is an error.
+    let duplicate = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
+    if duplicate < 0 {
+        let what = format_args!("cannot use `descriptor`, which is {descriptor}");
+        return Err(Failure::last_os_error(SHM_STATUS_INVALID_ARGUMENT, what));
+    }
+    // SAFETY: new, open, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(duplicate) })
+}
+
+/// Copies a text, and a zero byte, to a place of `capacity` bytes, which may be NULL if it has none.
+///
+/// # Safety
+/// `place` is NULL, or points to that many writable bytes.
+pub(crate) unsafe fn copy_text(text: &str, place: *mut c_char, capacity: u64, what: &str) -> Outcome {
+    if capacity == 0 {
+        return Ok(());
+    }
+    let place = not_null(place, what)?;
+    if capacity <= text.len() as u64 {
+        return Err(Failure::new(
+            SHM_STATUS_LIMIT_EXCEEDED,
+            format_args!("the argument `{what}` has {capacity} bytes, and {} are needed", text.len() + 1),
+        ));
+    }
+    // SAFETY: `text.len() + 1` bytes are writable, and not those of the text.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr(), place.as_ptr().cast(), text.len());
+        place.add(text.len()).write(0);
+    }
+    Ok(())
+}
+
+/// A text into a place of `N` bytes, cut where it is too long, zero-terminated.
+pub(crate) fn fixed_text<const N: usize>(text: &[u8]) -> [c_char; N] {
+    let mut place = [0; N];
+    place.iter_mut().take(N - 1).zip(text).for_each(|(to, from)| *to = *from as c_char);
+    place
 }
 
 /// A number of bytes. A negative number that C turned into a huge one is named as such.

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `status.rs`, `error.rs` | what functions return; the text of the last error |
 //! | `types.rs` | options, element types, what is known about arrays and segments |
-//! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs` | segments and arrays |
+//! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs`, `exclusive.rs` | segments and arrays |
 //! | `sync/` | the primitives, one file each |
 //!
-//! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` (what comes in is checked), `handle`
+//! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` and `info` (what comes in
+//! and goes out), `handle`
 //! (ids and objects), `pin` (what a thread uses and holds), `barrier` (why that costs so little). The names follow the grammar in
 //! `README.md`.
 //!
@@ -29,7 +30,13 @@ mod types;
 
 mod segment;
 
+mod contents;
+
+mod list;
+
 mod array;
+
+mod exclusive;
 
 mod sync;
 
@@ -37,11 +44,15 @@ mod sync;
 mod barrier;
 mod guard;
 mod handle;
+mod info;
 mod input;
 mod pin;
 
 pub use array::*;
+pub use contents::*;
 pub use error::{shm_last_errno, shm_last_error};
+pub use exclusive::*;
+pub use list::*;
 pub use segment::*;
 pub use status::*;
 pub use sync::*;

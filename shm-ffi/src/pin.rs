@@ -29,7 +29,7 @@ pub(crate) struct Desk {
     /// Whether a thread has it.
     taken: AtomicBool,
     /// The places; a full desk gets new ones, and the old ones are left where another thread may still be looking at them.
-    places: AtomicPtr<Vec<Place>>,
+    places: AtomicPtr<Places>,
     /// All places from here on are empty. Written by the thread only.
     top: AtomicUsize,
     /// The desk that was made before this one.
@@ -38,6 +38,12 @@ pub(crate) struct Desk {
 
 // SAFETY: other threads look at the atomics only; guards are touched by the thread that has the desk (and `older` never changes).
 unsafe impl Sync for Desk {}
+
+struct Places {
+    all: Vec<Place>,
+    /// Those that became too few.
+    _former: *const Places,
+}
 
 struct Place {
     /// 0 if it is empty.
@@ -79,7 +85,7 @@ fn take_desk() -> &'static Desk {
 }
 
 fn new_desk() -> &'static Desk {
-    let places = Box::into_raw(Box::new(empty_places(PLACES)));
+    let places = Box::into_raw(empty_places(PLACES, ptr::null()));
     let desk = Box::leak(Box::new(Desk {
         taken: AtomicBool::new(true),
         places: AtomicPtr::new(places),
@@ -92,13 +98,13 @@ fn new_desk() -> &'static Desk {
     desk
 }
 
-fn empty_places(len: usize) -> Vec<Place> {
+fn empty_places(len: usize, former: *const Places) -> Box<Places> {
     let empty = || Place {
         id: AtomicU64::new(0),
         holds: Cell::new(false),
         guard: UnsafeCell::new(MaybeUninit::uninit()),
     };
-    (0..len).map(|_| empty()).collect()
+    Box::new(Places { all: (0..len).map(|_| empty()).collect(), _former: former })
 }
 
 fn desks() -> impl Iterator<Item = &'static Desk> {
@@ -126,7 +132,7 @@ impl Desk {
     #[inline(always)]
     fn places(&self) -> &[Place] {
         // SAFETY: from `new_desk` or `enlarge`, published complete, and never freed or changed in length.
-        unsafe { &*self.places.load(Acquire) }
+        unsafe { &(*self.places.load(Acquire)).all }
     }
 
     /// Puts an id on the desk; `handle` says what has to follow. Returns the place.
@@ -204,14 +210,14 @@ impl Desk {
     #[inline(never)]
     fn enlarge(&self) {
         let old = self.places();
-        let new = empty_places(2 * old.len());
-        for (old, new) in old.iter().zip(&new) {
+        let new = empty_places(2 * old.len(), self.places.load(Relaxed));
+        for (old, new) in old.iter().zip(&new.all) {
             new.id.store(old.id.load(Relaxed), Relaxed);
             new.holds.set(old.holds.get());
             // SAFETY: a bitwise move; nobody reads the old place's guard any more, initialised or not.
             unsafe { ptr::copy_nonoverlapping(old.guard.get(), new.guard.get(), 1) };
         }
-        self.places.store(Box::into_raw(Box::new(new)), Release);
+        self.places.store(Box::into_raw(new), Release);
     }
 
     /// Clears everything, without ending a guard, and calls `each` with the ids that stood there.

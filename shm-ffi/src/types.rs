@@ -4,7 +4,7 @@
 
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 /// When a segment ends without being deleted.
 pub type shm_lifetime_t = i32;
@@ -132,7 +132,7 @@ pub struct shm_array_info_t {
     /// `sizeof(shm_array_info_t)`.
     pub size: u64,
     /// Address of the element with all indices 0. It stays the same while the array is attached, growth included.
-    pub data: *mut std::ffi::c_void,
+    pub data: *mut c_void,
     /// The element type.
     pub dtype: shm_dtype_t,
     /// Bytes of one element.
@@ -150,3 +150,138 @@ pub struct shm_array_info_t {
     /// Bytes from one element to the next along each dimension, of any sign; the first `ndim` count.
     pub strides: [i64; SHM_MAX_DIMENSIONS],
 }
+
+/// Bytes for the name of a segment in a description, the zero byte included.
+pub const SHM_NAME_SIZE: usize = 4104;
+/// Bytes for the name of an entry in a description, the zero byte included.
+pub const SHM_ENTRY_NAME_SIZE: usize = 256;
+/// Bytes for a remark in a description, the zero byte included.
+pub const SHM_REMARK_SIZE: usize = 256;
+
+/// What a segment is for.
+pub type shm_segment_kind_t = i32;
+/// Arrays, perhaps with the locks that belong to them.
+pub const SHM_SEGMENT_KIND_ARRAY: shm_segment_kind_t = 1;
+/// A primitive on its own.
+pub const SHM_SEGMENT_KIND_PRIMITIVE: shm_segment_kind_t = 2;
+/// Many small objects.
+pub const SHM_SEGMENT_KIND_ARENA: shm_segment_kind_t = 3;
+/// The shared state of an executor.
+pub const SHM_SEGMENT_KIND_POOL: shm_segment_kind_t = 4;
+
+/// What is known about the life of a process.
+pub type shm_liveness_t = i32;
+/// It cannot be seen from here: another pid namespace or boot, or no /proc.
+pub const SHM_LIVENESS_UNKNOWN: shm_liveness_t = 0;
+/// It runs.
+pub const SHM_LIVENESS_ALIVE: shm_liveness_t = 1;
+/// It has ended.
+pub const SHM_LIVENESS_DEAD: shm_liveness_t = 2;
+
+/// Flag of a segment: somebody is attached.
+pub const SHM_SEGMENT_ATTACHED: u32 = 1;
+/// Flag of a segment: somebody has its exclusive lease.
+pub const SHM_SEGMENT_LEASED: u32 = 2;
+/// Flag of a segment: its pages are there for certain. Without it `remark` says why a touch might fail with SIGBUS.
+pub const SHM_SEGMENT_GUARANTEED: u32 = 4;
+/// Flag of a segment: it can grow.
+pub const SHM_SEGMENT_GROWS: u32 = 8;
+
+/// What is known about a segment from outside. Begin with `SHM_SEGMENT_INFO_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_segment_info_t {
+    /// `sizeof(shm_segment_info_t)`.
+    pub size: u64,
+    /// Bytes that it has now, header included.
+    pub length: u64,
+    /// Bytes that it may grow to.
+    pub capacity: u64,
+    /// When it was created, in nanoseconds since 1970.
+    pub created_at: i64,
+    /// Number of entries in its table of contents.
+    pub entries: u64,
+    /// What it is for.
+    pub kind: shm_segment_kind_t,
+    /// When it ends without being deleted.
+    pub lifetime: shm_lifetime_t,
+    /// Permission bits.
+    pub mode: u32,
+    /// User that owns it.
+    pub owner: u32,
+    /// Process that created it, as it numbers itself.
+    pub creator: u32,
+    /// Whether that process lives.
+    pub creator_liveness: shm_liveness_t,
+    /// Process that has the exclusive lease, as far as it left its number; otherwise 0.
+    pub leased_by: u32,
+    /// `SHM_SEGMENT_ATTACHED` and others, or-ed.
+    pub flags: u32,
+    /// Its name with the prefix, `shm://` or `file://`; empty if it has none.
+    pub name: [c_char; SHM_NAME_SIZE],
+    /// Why its pages may not be there; empty if they are.
+    pub remark: [c_char; SHM_REMARK_SIZE],
+}
+
+/// What an entry of a segment is.
+pub type shm_entry_kind_t = i32;
+/// An array.
+pub const SHM_ENTRY_KIND_ARRAY: shm_entry_kind_t = 1;
+/// A primitive; `primitive` says which.
+pub const SHM_ENTRY_KIND_PRIMITIVE: shm_entry_kind_t = 2;
+/// Many small objects.
+pub const SHM_ENTRY_KIND_ARENA: shm_entry_kind_t = 3;
+/// Bytes without a meaning to this library.
+pub const SHM_ENTRY_KIND_BYTES: shm_entry_kind_t = 4;
+
+/// One entry in a segment's table of contents. Begin with `SHM_ENTRY_INFO_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct shm_entry_info_t {
+    /// `sizeof(shm_entry_info_t)`.
+    pub size: u64,
+    /// Address of its first byte; NULL if the segment is not attached.
+    pub data: *mut c_void,
+    /// Where it begins, in bytes from the start of the segment.
+    pub offset: u64,
+    /// Bytes that it had when the segment was created.
+    pub length: u64,
+    /// Alignment of its offset.
+    pub alignment: u64,
+    /// What it is.
+    pub kind: shm_entry_kind_t,
+    /// Which primitive it is (PROTOCOL.md); otherwise 0.
+    pub primitive: u32,
+    /// 1 if it grows with the segment, otherwise 0.
+    pub grows: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Its name; empty for the only entry of a segment.
+    pub name: [c_char; SHM_ENTRY_NAME_SIZE],
+}
+
+/// How far `shm_segment_sync` goes.
+pub type shm_sync_t = i32;
+/// Starts writing and returns.
+pub const SHM_SYNC_START: shm_sync_t = 0;
+/// Returns when everything is written.
+pub const SHM_SYNC_WAIT: shm_sync_t = 1;
+/// Makes other mappings of the file see the file's bytes; on Linux they always do.
+pub const SHM_SYNC_INVALIDATE: shm_sync_t = 2;
+
+/// What the kernel may expect of a segment's pages.
+pub type shm_advice_t = i32;
+/// No particular order.
+pub const SHM_ADVICE_NORMAL: shm_advice_t = 0;
+/// Ascending order: read ahead.
+pub const SHM_ADVICE_SEQUENTIAL: shm_advice_t = 1;
+/// No order: do not read ahead.
+pub const SHM_ADVICE_RANDOM: shm_advice_t = 2;
+/// Soon: start reading.
+pub const SHM_ADVICE_WILL_NEED: shm_advice_t = 3;
+/// Huge pages are welcome.
+pub const SHM_ADVICE_HUGE_PAGE: shm_advice_t = 4;
+/// No huge pages.
+pub const SHM_ADVICE_NO_HUGE_PAGE: shm_advice_t = 5;
+/// Leave the pages out of core dumps.
+pub const SHM_ADVICE_DONT_DUMP: shm_advice_t = 6;

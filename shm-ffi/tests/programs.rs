@@ -3,10 +3,13 @@
 mod support;
 
 use shm_testkit::{Cleanup, Watchdog, leftovers, unique_name};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::{HOME, compile, has, scratch, succeed};
+use support::{HOME, Scratch, compile, has, say, succeed};
+
+/// Each of these programs has threads of its own; several at a time take longer.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// How a program is built and run.
 #[derive(Clone, Copy, PartialEq)]
@@ -18,14 +21,23 @@ enum Way {
 
 fn run(name: &str, way: Way) {
     let _watchdog = Watchdog::new(Duration::from_secs(300));
-    let source = Path::new(HOME).join(format!("tests/c/{name}.c"));
-    let folder = scratch(&format!("{name}-{}", way as u8));
-    let program: PathBuf = folder.join(name);
-    let mut flags = vec!["-std=c99", "-D_GNU_SOURCE", "-O1"];
+    let _one_at_a_time = TURN.lock();
+    let home = Path::new(HOME).join("tests/c");
+    let source = [home.join(format!("{name}.c")), home.join(format!("{name}.cpp"))]
+        .into_iter()
+        .find(|source| source.exists())
+        .unwrap();
+    let (compiler, standard) = match source.extension() {
+        Some(extension) if extension == "cpp" => ("c++", "-std=c++17"),
+        _ => ("cc", "-std=c99"),
+    };
+    let folder = Scratch::new(name);
+    let program = folder.path.join(name);
+    let mut flags = vec![standard, "-D_GNU_SOURCE", "-O1"];
     if way == Way::AddressSanitizer {
         flags.extend(["-fsanitize=address", "-fno-omit-frame-pointer"]);
     }
-    compile("cc", &flags, &source, &program);
+    compile(compiler, &flags, &source, &program);
     let prefix = format!("{}-", unique_name(name));
     let _cleanup = Prefix(prefix.clone());
     let mut command = match way {
@@ -39,9 +51,17 @@ fn run(name: &str, way: Way) {
             command
         }
     };
-    command.env("SHM_TEST_PREFIX", &prefix).env("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0");
+    if way == Way::Valgrind {
+        command.env("SHM_TEST_VALGRIND", "1");
+    }
+    let files = folder.path.join("files");
+    std::fs::create_dir(&files).unwrap();
+    command.env("SHM_TEST_PREFIX", &prefix).env("SHM_TEST_FOLDER", &files);
     let output = succeed(&mut command);
-    let complaints = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr);
+    // What valgrind says of itself: it does not know the newest system calls, and answers for them that there are none.
+    let complaints: Vec<&str> = said.lines().filter(|line| !line.starts_with("--")).collect();
+    let complaints = complaints.join("\n");
     assert!(complaints.is_empty(), "{name} complains:\n{complaints}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("all well"), "{name} did not come to its end");
 }
@@ -85,22 +105,18 @@ macro_rules! programs {
     };
 }
 
-programs! { smoke }
+programs! { smoke arrays segments misuse threads wrapper }
 
 /// Whether the C compiler can link with AddressSanitizer, and the result runs here.
 fn sanitizer_works() -> bool {
-    use std::io::Write;
-    let folder = scratch(&format!("sanitizer-{:?}", std::thread::current().id()));
-    let (source, program) = (folder.join("empty.c"), folder.join("empty"));
+    let folder = Scratch::new("sanitizer");
+    let (source, program) = (folder.path.join("empty.c"), folder.path.join("empty"));
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
     let built = Command::new("cc").args(["-fsanitize=address", "-o"]).arg(&program).arg(&source).output();
     let works = built.is_ok_and(|built| built.status.success())
         && Command::new(&program).output().is_ok_and(|ran| ran.status.success());
     if !works {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: programs with AddressSanitizer, because it does not work here"
-        );
+        say("skipped: programs with AddressSanitizer, because it does not work here");
     }
     works
 }

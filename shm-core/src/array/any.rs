@@ -115,7 +115,7 @@ impl AnyArray {
         if !found.element().is_compatible_with(layout.element()) {
             return Err(type_mismatch(&segment, found, &layout.element()));
         }
-        let grows = array.grows();
+        let grows = array.can_grow();
         let grown =
             grows && found.shape().len() == layout.shape().len() && found.shape()[1..] == layout.shape()[1..];
         // A stride along an extent of 0 or 1, or in an array without elements, means nothing unless the array grows.
@@ -259,13 +259,36 @@ impl AnyArray {
         &self.layout
     }
 
+    /// Returns the layout as it is now, growth by others included. It leaves the handle as it is: see [`refresh`](AnyArray::refresh).
+    ///
+    /// ```
+    /// # use shm_core::{AnyArray, ArrayLayout, ElementType, SegmentOptions};
+    /// let place = SegmentOptions::new().reserve_max(1 << 20).anonymous();
+    /// let mut any = AnyArray::create(place, &ArrayLayout::c_order(ElementType::F64, &[1, 3])?)?;
+    /// let other = any.clone(); // or attached in another process
+    /// any.grow(2)?;
+    /// assert_eq!(other.layout_now().shape(), [2, 3]);
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn layout_now(&self) -> ArrayLayout {
+        let entry = &self.segment.entries()[self.entry];
+        entry.layout_at(self.segment.len()).unwrap_or_else(|| self.layout.clone())
+    }
+
     /// By how many bytes the elements are accessed.
     pub(super) fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// Tells whether the array grows with its segment.
-    pub(super) fn grows(&self) -> bool {
+    /// Tells whether the array can grow: it grows with its segment, along its first dimension.
+    ///
+    /// ```
+    /// # use shm_core::{Anonymous, AnyArray, ArrayLayout, ElementType};
+    /// let any = AnyArray::create(Anonymous, &ArrayLayout::c_order(ElementType::U8, &[2, 3])?)?;
+    /// assert!(!any.can_grow()); // for want of `SegmentOptions::reserve_max`
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn can_grow(&self) -> bool {
         self.segment.entries()[self.entry].grows()
     }
 

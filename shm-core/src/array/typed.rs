@@ -166,7 +166,7 @@ impl<T: Element, D: Dimension> SharedArray<T, D> {
         let origin = any.as_ptr();
         // Where the first element is, or will be once an empty array has grown.
         let first = origin.addr().wrapping_add(if layout.is_empty() { layout.origin() } else { 0 });
-        let has_first = !layout.is_empty() || any.grows();
+        let has_first = !layout.is_empty() || any.can_grow();
         if !regular || (has_first && !first.is_multiple_of(align_of::<T>())) {
             return Err(shape_mismatch(any.segment(), layout, &format!("elements aligned for {expected}")));
         }

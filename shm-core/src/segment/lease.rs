@@ -36,31 +36,47 @@ pub struct ExclusiveLease<'a> {
     attachment: &'a Attachment,
 }
 
+/// Takes the lock behind both kinds of exclusive lease.
+fn seize(attachment: &Arc<Attachment>) -> Result<()> {
+    let refuse = |kind, reason: &str, remedy: &str| {
+        Err(Error::new(kind, "lease", attachment.subject(), reason).remedy(remedy))
+    };
+    attachment::check_writable("lease", attachment)?;
+    if attachment.is_inherited() {
+        return Err(attachment::inherited("lease", attachment));
+    }
+    // Under the registry's lock no thread can attach it between the count and the lock.
+    let registry = registry();
+    if Arc::strong_count(attachment) > 1 {
+        return refuse(ErrorKind::Busy, "this process has other handles of it", "drop them first");
+    }
+    let locked = locks::try_lock(attachment.fd(), Mode::Exclusive, locks::LEASE)
+        .map_err(|e| Error::system("lease", attachment.subject(), "fcntl(F_OFD_SETLK)", e))?;
+    drop(registry);
+    if !locked {
+        return refuse(
+            ErrorKind::Busy,
+            "others have it attached",
+            "try again when they have detached, or use a lock",
+        );
+    }
+    attachment.set_lease_hint(std::process::id());
+    Ok(())
+}
+
+/// Gives it back.
+fn give_back(attachment: &Attachment) {
+    if attachment.is_inherited() {
+        return; // the lock is the parent's
+    }
+    attachment.set_lease_hint(0);
+    // Converting back to shared cannot conflict with anything.
+    let _ = locks::try_lock(attachment.fd(), Mode::Shared, locks::LEASE);
+}
+
 impl<'a> ExclusiveLease<'a> {
     pub(super) fn take(attachment: &'a Arc<Attachment>) -> Result<ExclusiveLease<'a>> {
-        let refuse = |kind, reason: &str, remedy: &str| {
-            Err(Error::new(kind, "lease", attachment.subject(), reason).remedy(remedy))
-        };
-        attachment::check_writable("lease", attachment)?;
-        if attachment.is_inherited() {
-            return Err(attachment::inherited("lease", attachment));
-        }
-        // Under the registry's lock no thread can attach it between the count and the lock.
-        let registry = registry();
-        if Arc::strong_count(attachment) > 1 {
-            return refuse(ErrorKind::Busy, "this process has other handles of it", "drop them first");
-        }
-        let locked = locks::try_lock(attachment.fd(), Mode::Exclusive, locks::LEASE)
-            .map_err(|e| Error::system("lease", attachment.subject(), "fcntl(F_OFD_SETLK)", e))?;
-        drop(registry);
-        if !locked {
-            return refuse(
-                ErrorKind::Busy,
-                "others have it attached",
-                "try again when they have detached, or use a lock",
-            );
-        }
-        attachment.set_lease_hint(std::process::id());
+        seize(attachment)?;
         Ok(ExclusiveLease { attachment })
     }
 
@@ -86,12 +102,55 @@ impl std::fmt::Debug for ExclusiveLease<'_> {
 
 impl Drop for ExclusiveLease<'_> {
     fn drop(&mut self) {
-        if self.is_inherited() {
-            return; // the lock is the parent's
-        }
-        self.attachment.set_lease_hint(0);
-        // Converting back to shared cannot conflict with anything.
-        let _ = locks::try_lock(self.attachment.fd(), Mode::Shared, locks::LEASE);
+        give_back(self.attachment);
+    }
+}
+
+/// The exclusive lease without a borrow, for bindings to languages in which it is given back by hand. It lends no references.
+///
+/// Got from [`Segment::hold_exclusive`]; otherwise all is as with [`ExclusiveLease`]. It keeps the segment attached.
+///
+/// ```
+/// use shm_core::{Contents, ErrorKind, SegmentOptions};
+/// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+/// let lease = segment.hold_exclusive()?;
+/// assert_eq!(segment.lease().unwrap_err().kind(), ErrorKind::Busy); // nobody else can come in
+/// drop(lease);
+/// assert!(segment.lease().is_ok());
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub struct HeldLease {
+    attachment: Arc<Attachment>,
+}
+
+impl HeldLease {
+    pub(super) fn take(attachment: &Arc<Attachment>) -> Result<HeldLease> {
+        seize(attachment)?;
+        Ok(HeldLease { attachment: attachment.clone() })
+    }
+
+    /// Tells whether this process has the lease only because its parent had it.
+    ///
+    /// ```
+    /// use shm_core::{Contents, SegmentOptions};
+    /// let segment = SegmentOptions::new().create_anonymous(&Contents::new().bytes("", 8, 1)?)?;
+    /// assert!(!segment.hold_exclusive()?.is_inherited()); // in a child forked now it would be
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn is_inherited(&self) -> bool {
+        self.attachment.is_inherited()
+    }
+}
+
+impl std::fmt::Debug for HeldLease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HeldLease({})", self.attachment.subject())
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        give_back(&self.attachment);
     }
 }
 

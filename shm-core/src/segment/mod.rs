@@ -27,7 +27,7 @@ use rustix::mm::{Advice as OsAdvice, MsyncFlags};
 pub use attachment::{UnmapVeto, set_unmap_veto};
 pub(crate) use attachment::{after_fork, before_fork, registry};
 pub(crate) use create::{create, create_or_attach};
-pub use lease::{ExclusiveLease, Lease};
+pub use lease::{ExclusiveLease, HeldLease, Lease};
 pub use list::{SegmentInfo, inspect, list, list_in};
 pub use options::{Anonymous, IntoPlace, Place, SegmentOptions};
 pub use remove::{delete, reap, reap_in};
@@ -502,6 +502,26 @@ impl Segment {
     /// ```
     pub fn exclusive(&mut self) -> Result<ExclusiveLease<'_>> {
         ExclusiveLease::take(&self.attachment)
+    }
+
+    /// Takes the exclusive lease as [`exclusive`](Segment::exclusive) does, without borrowing the handle: see [`HeldLease`].
+    ///
+    /// # Errors
+    /// As [`exclusive`](Segment::exclusive).
+    ///
+    /// ```
+    /// use shm_core::{Contents, ErrorKind, Segment, SegmentOptions};
+    /// # let name = format!("doc-hold-exclusive-{}", std::process::id());
+    /// let segment = SegmentOptions::new().create(name.as_str(), &Contents::new().bytes("", 1, 1)?)?;
+    /// let lease = segment.hold_exclusive()?;
+    /// assert_eq!(Segment::attach(name.as_str()).unwrap_err().kind(), ErrorKind::Busy);
+    /// drop(lease);
+    /// assert!(Segment::attach(name.as_str()).is_ok());
+    /// shm_core::delete(name.as_str())?;
+    /// # Ok::<(), shm_core::Error>(())
+    /// ```
+    pub fn hold_exclusive(&self) -> Result<HeldLease> {
+        HeldLease::take(&self.attachment)
     }
 
     /// Makes a lease for a reference on its way to another process; see [`Lease`]. Needs `/proc`.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "exports C symbols")]
 
 use super::Held;
+use crate::contents::shm_contents_t;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{Pin, change, handle, insert, let_go, pin, retire};
@@ -106,6 +107,24 @@ pub unsafe extern "C" fn shm_mutex_attach_in(
         let (mutex, entry) = unsafe { (Output::of(mutex, "mutex")?, input::text(entry, "entry")?) };
         mutex.put(insert(Mutex::attach_in(&*pin(segment)?, entry)?)?);
         Ok(())
+    })
+}
+
+/// Adds a mutex to the plan of a segment, beside the data that it guards.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_mutex(
+    contents: shm_contents_t,
+    entry: *const c_char,
+) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the pointer is NULL or as the header says.
+        let entry = unsafe { input::text(entry, "entry") }?;
+        pin(contents)?.change(|plan| Ok(Mutex::plan(plan, entry, ())?))
     })
 }
 

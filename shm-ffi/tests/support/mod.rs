@@ -1,9 +1,10 @@
 //! What the tests in C share: where the library is, how programs are compiled against it and run, and which tools this machine has.
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
+use shm_testkit::{Cleanup, unique_name};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 /// The folder of this crate.
 pub(crate) const HOME: &str = env!("CARGO_MANIFEST_DIR");
@@ -28,25 +29,29 @@ fn beside_test(name: &str) -> PathBuf {
     found
 }
 
-/// A folder with the library under the names that the linker and the loader look for.
-pub(crate) fn library_folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = scratch("lib");
-        for name in ["libshm.so", "libshm.so.0"] {
-            std::os::unix::fs::symlink(library(), folder.join(name)).unwrap();
-        }
-        folder
-    })
+/// The folder with the library under the names that the linker and the loader look for.
+pub(crate) fn library_folder() -> PathBuf {
+    let library = library();
+    let folder = library.parent().unwrap();
+    match std::os::unix::fs::symlink("libshm.so", folder.join("libshm.so.0")) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("cannot link libshm.so.0: {error}"),
+        _ => folder.to_owned(),
+    }
 }
 
-/// A new, empty folder of this test process under Cargo's folder for tests' files. It stays, like everything that Cargo builds, until the
-/// next process with the same id needs it.
-pub(crate) fn scratch(what: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ffi-{}-{what}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+/// A new, empty folder, removed with what is in it when this is dropped.
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+    _cleanup: Cleanup,
+}
+
+impl Scratch {
+    pub(crate) fn new(what: &str) -> Scratch {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique_name(what));
+        let cleanup = Cleanup::of([&path]);
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch { path, _cleanup: cleanup }
+    }
 }
 
 /// Compiles one source into a program that finds the library by itself.
@@ -58,7 +63,7 @@ pub(crate) fn compile(compiler: &str, flags: &[&str], source: &Path, program: &P
     command.arg(source).arg("-o").arg(program);
     command
         .arg("-L")
-        .arg(folder)
+        .arg(&folder)
         .arg("-lshm")
         .arg(format!("-Wl,-rpath,{}", folder.display()))
         .arg("-pthread");
@@ -83,9 +88,12 @@ pub(crate) fn has(tool: &str, skipped: &str) -> bool {
     let there = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()));
     if !there {
-        // To standard error as such: what a passing test prints otherwise is kept back.
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "skipped: {skipped}, because there is no {tool} here");
+        say(&format!("skipped: {skipped}, because there is no {tool} here"));
     }
     there
+}
+
+/// Says something that is seen though the test passes: the harness keeps back what goes through `println!` only.
+pub(crate) fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
 }

@@ -1,0 +1,182 @@
+//! The header: what it says is complete, compiles everywhere without a warning, and is what the library exports. (That it is what the sources
+//! say is tested where it is made, in `xtask`.)
+
+#![allow(unsafe_code, reason = "reads a text that C would read")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
+use std::path::Path;
+use std::process::Command;
+use support::{HOME, Scratch, has, library, static_library, succeed};
+
+fn header() -> String {
+    std::fs::read_to_string(Path::new(HOME).join("include/shm.h")).unwrap()
+}
+
+/// Each function with the comment before it.
+fn functions(header: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut comment = String::new();
+    for line in header.lines() {
+        if let Some(text) = line.strip_prefix("//") {
+            comment += text;
+            comment.push('\n');
+            continue;
+        }
+        let name = line.split_once('(').and_then(|(before, _)| before.rsplit([' ', '*']).next());
+        match name {
+            Some(name)
+                if name.starts_with("shm_")
+                    && !line.starts_with([' ', '#', '}'])
+                    && !line.contains("inline") =>
+            {
+                found.insert(name.to_owned(), std::mem::take(&mut comment));
+            }
+            _ => comment.clear(),
+        }
+    }
+    found
+}
+
+#[test]
+fn every_function_says_all_that_one_needs_to_know() {
+    let functions = functions(&header());
+    assert!(functions.len() > 40, "{}", functions.len());
+    for (name, comment) in &functions {
+        for part in ["Parameters:", "Returns:", "Thread use:", "Death:"] {
+            let lines = comment.lines().filter(|line| line.trim_start().starts_with(part)).count();
+            assert_eq!(lines, 1, "{name} says `{part}` {lines} times:\n{comment}");
+        }
+        let sentence = comment.lines().next().unwrap_or_default();
+        assert!(sentence.trim_end().ends_with('.'), "{name} begins with no sentence: {sentence}");
+    }
+}
+
+#[test]
+fn statuses_have_one_number_and_one_name_each() {
+    let header = header();
+    let mut numbers = BTreeSet::new();
+    for line in header.lines().filter_map(|line| line.strip_prefix("#define SHM_STATUS_")) {
+        let (name, number) = line.split_once(' ').unwrap();
+        let number: i32 = number.parse().unwrap();
+        assert!(numbers.insert(number), "{number} has two names");
+        // SAFETY: the function returns a text that lives as long as the program.
+        let found = unsafe { CStr::from_ptr(shm::shm_status_name(number)) };
+        assert_eq!(found.to_str().unwrap(), format!("SHM_STATUS_{name}"));
+    }
+    assert!(numbers.len() > 50, "{}", numbers.len());
+    // The numbers are for ever: whoever changes one breaks programs that exist.
+    for (number, status) in [
+        (0, shm::SHM_STATUS_OK),
+        (2, shm::SHM_STATUS_INVALID_HANDLE),
+        (11, shm::SHM_STATUS_NOT_FOUND),
+        (30, shm::SHM_STATUS_SYSTEM),
+        (46, shm::SHM_STATUS_OWNER_DIED),
+        (60, shm::SHM_STATUS_OVERFLOW),
+        (85, shm::SHM_STATUS_ENDED),
+    ] {
+        assert_eq!(number, status);
+    }
+}
+
+#[test]
+fn every_init_and_every_function_compiles_in_each_language() {
+    let folder = Scratch::new("languages");
+    let header = header();
+    let mut text = String::from("#include <shm.h>\n#include <shm.h>\n");
+    for (init, number) in
+        header.lines().filter_map(|line| line.strip_prefix("#define SHM_")?.split_once("_INIT ")).zip(0..)
+    {
+        let name = init.0.to_lowercase();
+        text += &format!(
+            "extern shm_{name}_t value_{number};\nshm_{name}_t value_{number} = SHM_{}_INIT;\n",
+            init.0
+        );
+    }
+    assert!(text.contains("shm_options_t value_0"), "{text}");
+    // A table of pointers to all functions: each is declared, and found by the linker.
+    text += "typedef void (*any)(void);\nextern const any table[];\nconst any table[] = {\n";
+    for name in functions(&header).keys() {
+        text += &format!("    (any)(uintptr_t){name},\n");
+    }
+    text += "    (any)0\n};\nint main(void) { return shm_dtype(SHM_TYPE_INT, 8).lanes - 1; }\n";
+    for (language, compiler, flags) in [
+        ("C99", "cc", vec!["-std=c99", "-x", "c"]),
+        ("C11", "cc", vec!["-std=c11", "-x", "c"]),
+        ("C17", "cc", vec!["-std=c17", "-x", "c"]),
+        ("C++17", "c++", vec!["-std=c++17", "-x", "c++"]),
+        ("C++20", "c++", vec!["-std=c++20", "-x", "c++"]),
+        ("C99 with clang", "clang", vec!["-std=c99", "-x", "c"]),
+        ("C++17 with clang", "clang++", vec!["-std=c++17", "-x", "c++"]),
+    ] {
+        if !has(compiler, &format!("the header in {language}")) {
+            continue;
+        }
+        let source = folder.path.join("all.c");
+        std::fs::write(&source, &text).unwrap();
+        let program = folder.path.join(language.replace(' ', "-"));
+        support::compile(compiler, &flags, &source, &program);
+        succeed(&mut Command::new(&program));
+    }
+}
+
+#[test]
+fn library_exports_what_the_header_declares_and_nothing_else() {
+    if !has("nm", "the list of exported symbols") {
+        return;
+    }
+    let output =
+        succeed(Command::new("nm").args(["--dynamic", "--defined-only", "--format=posix"]).arg(library()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<String> =
+        text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    let declared: BTreeSet<String> = functions(&header()).into_keys().collect();
+    assert_eq!(exported, declared);
+}
+
+#[test]
+fn library_has_a_versioned_soname() {
+    if !has("readelf", "the soname") {
+        return;
+    }
+    let output = succeed(Command::new("readelf").args(["--dynamic", "--wide"]).arg(library()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Library soname: [libshm.so.0]"), "{text}");
+    let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(
+        needed.iter().all(|line| ["libc.so", "libgcc_s.so", "libm.so", "ld-linux"]
+            .iter()
+            .any(|name| line.contains(name))),
+        "{needed:?}"
+    );
+}
+
+#[test]
+fn static_library_suffices() {
+    let folder = Scratch::new("static");
+    let (source, program) = (folder.path.join("static.c"), folder.path.join("static"));
+    let text = "#include <shm.h>\nint main(void) { shm_mutex_t m; return shm_mutex_create(NULL, NULL, &m) || shm_mutex_detach(m); }\n";
+    std::fs::write(&source, text).unwrap();
+    let mut command = Command::new("cc");
+    command.args(support::STRICT).arg("-I").arg(Path::new(HOME).join("include")).arg(&source);
+    command.arg(static_library()).arg("-o").arg(&program).args(["-pthread", "-ldl", "-lm"]);
+    succeed(&mut command);
+    succeed(&mut Command::new(&program));
+}
+
+#[test]
+fn python_attaches_through_the_library_alone() {
+    if !has("python3", "the array that ctypes attaches") {
+        return;
+    }
+    let name = format!("shm://{}", shm_testkit::unique_name("ctypes"));
+    let _cleanup = shm_testkit::Cleanup::of([name.trim_start_matches("shm://")]);
+    let array = shm_core::SharedArray::<f64, _>::from_fn(name.as_str(), 4, |i| i as f64 / 2.0).unwrap();
+    let mut command = Command::new("python3");
+    command.arg(Path::new(HOME).join("tests/attach.py")).arg(library()).arg(&name);
+    let output = succeed(&mut command);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "[0.0, 0.5, 1.0, 1.5]\n");
+    assert_eq!(array.get(3), 42.0);
+}
