@@ -12,6 +12,7 @@ mod counts;
 mod demo;
 mod files;
 mod header;
+mod julia;
 mod layering;
 mod leftovers;
 mod machine;
