@@ -9,5 +9,7 @@ include("arrays.jl")
 include("elements.jl")
 include("orders.jl")
 include("names.jl")
+include("locks.jl")
+include("signals.jl")
 
 finish()
