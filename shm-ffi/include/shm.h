@@ -117,6 +117,9 @@
 // Flag of a segment: it can grow.
 #define SHM_SEGMENT_GROWS 8
 
+// As a timeout or a deadline: as long as it takes.
+#define SHM_FOREVER INT64_MAX
+
 // What a function returns: `SHM_STATUS_OK`, or why it did nothing (`SHM_STATUS_OWNER_DIED` alone comes with what was asked for).
 //
 // Newer versions of the library may return numbers that an older header does not name; `shm_status_name` knows them.
@@ -301,6 +304,75 @@ typedef struct shm_exclusive_t {
     uint64_t id;
 } shm_exclusive_t;
 
+// A handle of a barrier. Zero is no handle.
+//
+// Parties wait for each other, round after round. If one dies, the others are told, at once.
+typedef struct shm_barrier_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_barrier_t;
+
+// How somebody got through a barrier.
+typedef struct shm_arrival_t {
+    // The number of the seat, from 0 on; each is taken once in a round.
+    uint32_t index;
+    // 1 for the last to arrive, otherwise 0; once in a round.
+    int32_t is_leader;
+} shm_arrival_t;
+
+// A function that the library calls with what was passed beside it. It returns 0 when all went well, and leaves in no other way (no longjmp, no
+// C++ exception).
+typedef int32_t (*shm_action_t)(void *user);
+
+// A barrier as of one moment.
+typedef struct shm_barrier_state_t {
+    // How many wait for each other.
+    uint32_t parties;
+    // How many have arrived in this round.
+    uint32_t waiting;
+    // 1 if it is broken, otherwise 0.
+    int32_t is_broken;
+    // 0.
+    uint32_t reserved;
+} shm_barrier_state_t;
+
+// A handle of a bounded semaphore. Zero is no handle.
+//
+// A semaphore that never has more permits than at first.
+typedef struct shm_bounded_semaphore_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_bounded_semaphore_t;
+
+// A handle of a byte channel. Zero is no handle.
+//
+// A bounded queue of messages of any length, for any number of senders and receivers. Whoever is killed with a message in its
+// hands tears none and blocks nobody.
+typedef struct shm_byte_channel_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_byte_channel_t;
+
+// A channel as of one moment.
+typedef struct shm_channel_state_t {
+    // Messages that wait.
+    uint64_t messages;
+    // What it was made with.
+    uint64_t capacity;
+    // 1 if it is closed, otherwise 0.
+    int32_t is_closed;
+    // 0.
+    uint32_t reserved;
+} shm_channel_state_t;
+
+// A handle of a condition variable. Zero is no handle.
+//
+// Waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
+typedef struct shm_condvar_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_condvar_t;
+
 // A handle of a mutex. Zero is no handle.
 //
 // A mutex belongs to the thread that locks it. Death of the holder is news to the next locker: see `shm_mutex_lock`.
@@ -308,6 +380,74 @@ typedef struct shm_mutex_t {
     // The number of the handle; 0 is none.
     uint64_t id;
 } shm_mutex_t;
+
+// A handle of an event. Zero is no handle.
+//
+// A flag to wait for, set and cleared by hand.
+typedef struct shm_event_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_event_t;
+
+// A handle of a latch. Zero is no handle.
+//
+// It opens, once and for all, when a given number of arrivals was counted.
+typedef struct shm_latch_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_latch_t;
+
+// A handle of a once. Zero is no handle.
+//
+// Something that is done by whoever comes first, of all processes. If that one dies half-way, the next one is told.
+typedef struct shm_once_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_once_t;
+
+// The same for a once: `previous_died` is 1 if another runner died half-way, otherwise 0.
+typedef int32_t (*shm_once_run_t)(void *user, int32_t previous_died);
+
+// A handle of a process mutex. Zero is no handle.
+//
+// A process mutex belongs to the process that locks it, and any thread of any process may unlock it. Death of the holding
+// process is news to the next locker: see `shm_process_mutex_lock`.
+typedef struct shm_process_mutex_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_process_mutex_t;
+
+// A handle of a recursive mutex. Zero is no handle.
+//
+// Like a mutex, but the thread that holds it may lock it again, and then has to unlock it as often.
+typedef struct shm_recursive_mutex_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_recursive_mutex_t;
+
+// A handle of a reader-writer lock. Zero is no handle.
+//
+// Many threads read at once (62 at most), or one writes. A killed reader is simply gone; a killed writer is news, once.
+typedef struct shm_rwlock_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_rwlock_t;
+
+// A handle of a semaphore. Zero is no handle.
+//
+// Permits that threads of any process take and give back.
+typedef struct shm_semaphore_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_semaphore_t;
+
+// A handle of a sequencer. Zero is no handle.
+//
+// Turns in a given order, each taken once. The death of whoever has the turn is told to all who wait.
+typedef struct shm_sequencer_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_sequencer_t;
 
 // All went well.
 #define SHM_STATUS_OK 0
@@ -452,6 +592,9 @@ typedef struct shm_mutex_t {
 
 // More was given back, or counted down, than can be.
 #define SHM_STATUS_OVERFLOW 60
+
+// The function that was passed in returned something else than 0; the text says what.
+#define SHM_STATUS_CALLBACK_FAILED 61
 
 // The function panicked in a worker.
 #define SHM_STATUS_WORKER_PANICKED 80
@@ -1026,94 +1169,1307 @@ shm_status_t shm_segment_exclusive(struct shm_segment_t segment,
 // Death: does the same.
 shm_status_t shm_exclusive_free(struct shm_exclusive_t exclusive);
 
-// Creates a mutex, on its own under a name or without one.
+// Frees what the library has allocated for the caller, where its documentation names this function. It is free(3), which does as well.
 //
-// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it reach.
-// `options`: or NULL for the defaults; an anonymous one takes none. `mutex`: receives the handle, which `shm_mutex_detach` gives back.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Parameters: `memory`: such an address, once; or NULL, which is ignored.
+// Returns: nothing.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+void shm_free(void *memory);
+
+// Creates a barrier, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `parties`: how many wait for each other, 1 or more.
+// `barrier`: receives the handle, which `shm_barrier_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
 // Thread use: any thread.
 // Death: the name appears whole or not at all.
-shm_status_t shm_mutex_create(const char *name,
-                              const struct shm_options_t *options,
-                              struct shm_mutex_t *mutex);
+shm_status_t shm_barrier_create(const char *name,
+                                const struct shm_options_t *options,
+                                uint32_t parties,
+                                struct shm_barrier_t *barrier);
 
-// Attaches to the mutex under a name.
+// Attaches to the barrier under a name.
 //
-// Parameters: `name`: as it was created. `mutex`: receives the handle.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors of attaching.
+// Parameters: `name`: as it was created. `barrier`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
 // Thread use: any thread.
 // Death: of the creator changes nothing, unless the segment's lifetime says so.
-shm_status_t shm_mutex_attach(const char *name,
-                              struct shm_mutex_t *mutex);
+shm_status_t shm_barrier_attach(const char *name,
+                                struct shm_barrier_t *barrier);
 
-// Attaches to the mutex under a name, or creates it, without a race between the two.
+// Attaches to the barrier under a name, or creates it, without a race between the two.
 //
-// Parameters: `name`: as for `shm_mutex_create`, but not NULL. `mutex`: receives the handle.
+// Parameters: as for `shm_barrier_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_barrier_create_or_attach(const char *name,
+                                          uint32_t parties,
+                                          struct shm_barrier_t *barrier);
+
+// Adds a barrier to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `parties`: how many
+// wait for each other, 1 or more.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_barrier(struct shm_contents_t contents,
+                                      const char *entry,
+                                      uint32_t parties);
+
+// Attaches to the barrier in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `barrier`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_barrier_attach_in(struct shm_segment_t segment,
+                                   const char *entry,
+                                   struct shm_barrier_t *barrier);
+
+// Makes a barrier in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_barrier_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `parties`: how many wait for each
+// other, 1 or more. `barrier`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_barrier_create_at(void *address,
+                                   uint64_t length,
+                                   uint32_t parties,
+                                   struct shm_barrier_t *barrier);
+
+// Attaches to the barrier at an address of the caller's.
+//
+// Parameters: as for `shm_barrier_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_barrier_attach_at(void *address, uint64_t length, struct shm_barrier_t *barrier);
+
+// Says how many bytes a barrier takes at an address.
+//
+// Parameters: `parties`: how many wait for each other, 1 or more. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_barrier_size(uint32_t parties, uint64_t *size);
+
+// Gives the handle back. The barrier itself stays where it is, for others.
+//
+// Parameters: `barrier`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_barrier_detach(struct shm_barrier_t barrier);
+
+// Arrives at the barrier and waits for the other parties, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `barrier`: a handle. `arrival`: receives which seat it was and whether it was the last to arrive; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BROKEN` if a party died or somebody gave up (see `shm_barrier_reset`),
+// `SHM_STATUS_TOO_MANY_PARTIES`, `SHM_STATUS_INHERITED` if the parent of this process joined through this handle,
+// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. A thread that has joined waits in its seat, others in any that is free.
+// Death: of a party that has arrived, or has joined, breaks the barrier for all, at once. A party that gives up waiting
+// (timeout, signal) breaks it too.
+shm_status_t shm_barrier_wait(struct shm_barrier_t barrier,
+                              struct shm_arrival_t *arrival);
+
+// Arrives at the barrier and waits for the other parties, if that is possible at once.
+//
+// Parameters: `barrier`: a handle. `arrival`: receives which seat it was and whether it was the last to arrive; or NULL.
+// Returns: `SHM_STATUS_BUSY` if the others have not all arrived; otherwise as `shm_barrier_wait`.
+// Thread use: as `shm_barrier_wait`.
+// Death: as `shm_barrier_wait`.
+shm_status_t shm_barrier_try_wait(struct shm_barrier_t barrier,
+                                  struct shm_arrival_t *arrival);
+
+// Arrives at the barrier and waits for the other parties, waiting for a time at most.
+//
+// Parameters: `barrier`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes. `arrival`: receives which seat it was and whether it was the last to arrive; or NULL.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_barrier_wait`.
+// Thread use: as `shm_barrier_wait`.
+// Death: as `shm_barrier_wait`.
+shm_status_t shm_barrier_wait_timeout_ns(struct shm_barrier_t barrier,
+                                         int64_t timeout_ns,
+                                         struct shm_arrival_t *arrival);
+
+// Arrives at the barrier and waits for the other parties, waiting until a deadline at most.
+//
+// Parameters: `barrier`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes. `arrival`: receives which seat it was and whether it was the last to arrive;
+// or NULL.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_barrier_wait`.
+// Thread use: as `shm_barrier_wait`.
+// Death: as `shm_barrier_wait`.
+shm_status_t shm_barrier_wait_until_ns(struct shm_barrier_t barrier,
+                                       int64_t deadline_ns,
+                                       struct shm_arrival_t *arrival);
+
+// Arrives at the barrier and waits for the other parties, waiting until a deadline at most, or until a signal handler has run in
+// this thread.
+//
+// Parameters: `barrier`: a handle. `deadline_ns`: as for `shm_barrier_wait_until_ns`. `arrival`: receives which seat it was and
+// whether it was the last to arrive; or NULL.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_barrier_wait_until_ns`.
+// Thread use: as `shm_barrier_wait`.
+// Death: as `shm_barrier_wait`.
+shm_status_t shm_barrier_wait_interruptible_ns(struct shm_barrier_t barrier,
+                                               int64_t deadline_ns,
+                                               struct shm_arrival_t *arrival);
+
+// Arrives and waits as long as it takes; the last to arrive calls `action` before the others go on.
+//
+// Parameters: `barrier`: a handle. `action`, `user`: the function and what it is called with; something else than 0 from it
+// breaks the barrier. `arrival`: as for `shm_barrier_wait`.
+// Returns: as `shm_barrier_wait`; `SHM_STATUS_CALLBACK_FAILED` to the last one, `SHM_STATUS_BROKEN` to the others.
+// Thread use: as `shm_barrier_wait`. The function does not leave by longjmp(3) or an exception.
+// Death: in the function breaks the barrier for all.
+shm_status_t shm_barrier_wait_with(struct shm_barrier_t barrier,
+                                   shm_action_t action,
+                                   void *user,
+                                   struct shm_arrival_t *arrival);
+
+// Takes a seat for this thread, from round to round, so that its death is noticed between the rounds too.
+//
+// Parameters: `barrier`: a handle, through which this thread waits and leaves from now on.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_DEADLOCK` if it has joined already, `SHM_STATUS_TOO_MANY_PARTIES`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: the thread that joins is the party.
+// Death: of the thread or its process breaks the barrier for all, at once.
+shm_status_t shm_barrier_join(struct shm_barrier_t barrier);
+
+// Gives the seat of this thread back.
+//
+// Parameters: `barrier`: the handle through which it joined.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that joined.
+// Death: half-way counts as that of a party.
+shm_status_t shm_barrier_leave(struct shm_barrier_t barrier);
+
+// Breaks the barrier: who waits, and who comes, gets `SHM_STATUS_BROKEN`.
+//
+// Parameters: `barrier`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has broken it or not.
+shm_status_t shm_barrier_abort(struct shm_barrier_t barrier);
+
+// Makes a broken barrier whole again, with nobody arrived; who waits is turned away.
+//
+// Parameters: `barrier`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way leaves it broken; reset it again.
+shm_status_t shm_barrier_reset(struct shm_barrier_t barrier);
+
+// Says how the barrier is now.
+//
+// Parameters: `barrier`: a handle. `state`: receives the numbers.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of a party shows as broken.
+shm_status_t shm_barrier_state(struct shm_barrier_t barrier,
+                               struct shm_barrier_state_t *state);
+
+// Creates a bounded semaphore, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `bound`: how many permits there are at first and at
+// most, 1 or more. `semaphore`: receives the handle, which `shm_bounded_semaphore_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_bounded_semaphore_create(const char *name,
+                                          const struct shm_options_t *options,
+                                          uint32_t bound,
+                                          struct shm_bounded_semaphore_t *semaphore);
+
+// Attaches to the bounded semaphore under a name.
+//
+// Parameters: `name`: as it was created. `semaphore`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_bounded_semaphore_attach(const char *name,
+                                          struct shm_bounded_semaphore_t *semaphore);
+
+// Attaches to the bounded semaphore under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_bounded_semaphore_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_bounded_semaphore_create_or_attach(const char *name,
+                                                    uint32_t bound,
+                                                    struct shm_bounded_semaphore_t *semaphore);
+
+// Adds a bounded semaphore to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `bound`: how many
+// permits there are at first and at most, 1 or more.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_bounded_semaphore(struct shm_contents_t contents,
+                                                const char *entry,
+                                                uint32_t bound);
+
+// Attaches to the bounded semaphore in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `semaphore`: receives the
+// handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_bounded_semaphore_attach_in(struct shm_segment_t segment,
+                                             const char *entry,
+                                             struct shm_bounded_semaphore_t *semaphore);
+
+// Makes a bounded semaphore in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_bounded_semaphore_size` at least. They stay mapped until
+// the last handle is given back, are used at one address only in one process, and through handles only. `bound`: how many
+// permits there are at first and at most, 1 or more. `semaphore`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_bounded_semaphore_create_at(void *address,
+                                             uint64_t length,
+                                             uint32_t bound,
+                                             struct shm_bounded_semaphore_t *semaphore);
+
+// Attaches to the bounded semaphore at an address of the caller's.
+//
+// Parameters: as for `shm_bounded_semaphore_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_bounded_semaphore_attach_at(void *address,
+                                             uint64_t length,
+                                             struct shm_bounded_semaphore_t *semaphore);
+
+// Says how many bytes a bounded semaphore takes at an address.
+//
+// Parameters: `bound`: how many permits there are at first and at most, 1 or more. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_bounded_semaphore_size(uint32_t bound,
+                                        uint64_t *size);
+
+// Gives the handle back. The bounded semaphore itself stays where it is, for others.
+//
+// Parameters: `semaphore`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_bounded_semaphore_detach(struct shm_bounded_semaphore_t semaphore);
+
+// Takes a permit, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `semaphore`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; a permit belongs to nobody in particular.
+// Death: of whoever took a permit leaves it taken; of one who waits takes nothing away from the others.
+shm_status_t shm_bounded_semaphore_acquire(struct shm_bounded_semaphore_t semaphore);
+
+// Takes a permit, if that is possible at once.
+//
+// Parameters: `semaphore`: a handle.
+// Returns: `SHM_STATUS_BUSY` if there is none; otherwise as `shm_bounded_semaphore_acquire`.
+// Thread use: as `shm_bounded_semaphore_acquire`.
+// Death: as `shm_bounded_semaphore_acquire`.
+shm_status_t shm_bounded_semaphore_try_acquire(struct shm_bounded_semaphore_t semaphore);
+
+// Takes a permit, waiting for a time at most.
+//
+// Parameters: `semaphore`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as
+// `shm_bounded_semaphore_acquire`.
+// Thread use: as `shm_bounded_semaphore_acquire`.
+// Death: as `shm_bounded_semaphore_acquire`.
+shm_status_t shm_bounded_semaphore_acquire_timeout_ns(struct shm_bounded_semaphore_t semaphore,
+                                                      int64_t timeout_ns);
+
+// Takes a permit, waiting until a deadline at most.
+//
+// Parameters: `semaphore`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as
+// `shm_bounded_semaphore_acquire`.
+// Thread use: as `shm_bounded_semaphore_acquire`.
+// Death: as `shm_bounded_semaphore_acquire`.
+shm_status_t shm_bounded_semaphore_acquire_until_ns(struct shm_bounded_semaphore_t semaphore,
+                                                    int64_t deadline_ns);
+
+// Takes a permit, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `semaphore`: a handle. `deadline_ns`: as for `shm_bounded_semaphore_acquire_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_bounded_semaphore_acquire_until_ns`.
+// Thread use: as `shm_bounded_semaphore_acquire`.
+// Death: as `shm_bounded_semaphore_acquire`.
+shm_status_t shm_bounded_semaphore_acquire_interruptible_ns(struct shm_bounded_semaphore_t semaphore,
+                                                            int64_t deadline_ns);
+
+// Gives permits back, or new ones, and wakes as many who wait.
+//
+// Parameters: `semaphore`: a handle. `permits`: how many.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_OVERFLOW` if that is more than the bound, with nothing changed; `SHM_STATUS_CORRUPTED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way gives back all or none.
+shm_status_t shm_bounded_semaphore_release(struct shm_bounded_semaphore_t semaphore,
+                                           uint32_t permits);
+
+// Says how many permits there are now.
+//
+// Parameters: `semaphore`: a handle. `permits`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; it may be another number at once.
+// Death: of others changes nothing.
+shm_status_t shm_bounded_semaphore_available(struct shm_bounded_semaphore_t semaphore,
+                                             uint32_t *permits);
+
+// Says how many permits there can be.
+//
+// Parameters: `semaphore`: a handle. `permits`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_bounded_semaphore_bound(struct shm_bounded_semaphore_t semaphore,
+                                         uint32_t *permits);
+
+// Creates a byte channel, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `capacity`: bytes for messages and 8 for each of
+// them; a message that fills it is the longest one. `channel`: receives the handle, which `shm_byte_channel_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_byte_channel_create(const char *name,
+                                     const struct shm_options_t *options,
+                                     uint64_t capacity,
+                                     struct shm_byte_channel_t *channel);
+
+// Attaches to the byte channel under a name.
+//
+// Parameters: `name`: as it was created. `channel`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_byte_channel_attach(const char *name,
+                                     struct shm_byte_channel_t *channel);
+
+// Attaches to the byte channel under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_byte_channel_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_byte_channel_create_or_attach(const char *name,
+                                               uint64_t capacity,
+                                               struct shm_byte_channel_t *channel);
+
+// Adds a byte channel to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `capacity`: bytes for
+// messages and 8 for each of them; a message that fills it is the longest one.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_byte_channel(struct shm_contents_t contents,
+                                           const char *entry,
+                                           uint64_t capacity);
+
+// Attaches to the byte channel in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `channel`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_byte_channel_attach_in(struct shm_segment_t segment,
+                                        const char *entry,
+                                        struct shm_byte_channel_t *channel);
+
+// Makes a byte channel in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_byte_channel_size` at least. They stay mapped until the
+// last handle is given back, are used at one address only in one process, and through handles only. `capacity`: bytes for
+// messages and 8 for each of them; a message that fills it is the longest one. `channel`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_byte_channel_create_at(void *address,
+                                        uint64_t length,
+                                        uint64_t capacity,
+                                        struct shm_byte_channel_t *channel);
+
+// Attaches to the byte channel at an address of the caller's.
+//
+// Parameters: as for `shm_byte_channel_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_byte_channel_attach_at(void *address, uint64_t length, struct shm_byte_channel_t *channel);
+
+// Says how many bytes a byte channel takes at an address.
+//
+// Parameters: `capacity`: bytes for messages and 8 for each of them; a message that fills it is the longest one. `size`:
+// receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_byte_channel_size(uint64_t capacity,
+                                   uint64_t *size);
+
+// Gives the handle back. The byte channel itself stays where it is, for others.
+//
+// Parameters: `channel`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_byte_channel_detach(struct shm_byte_channel_t channel);
+
+// Sends a message, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `channel`: a handle. `message`, `length`: the bytes; NULL only if there are none.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CLOSED`, `SHM_STATUS_INVALID_ARGUMENT` for a message that is longer than the channel,
+// `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`. The message has not
+// been sent then.
+// Thread use: any thread.
+// Death: of a sender half-way sends nothing, and blocks nobody.
+shm_status_t shm_byte_channel_send(struct shm_byte_channel_t channel,
+                                   const void *message,
+                                   uint64_t length);
+
+// Sends a message, if that is possible at once.
+//
+// Parameters: `channel`: a handle. `message`, `length`: the bytes; NULL only if there are none.
+// Returns: `SHM_STATUS_BUSY` never, and `SHM_STATUS_FULL` if there is no room; otherwise as `shm_byte_channel_send`.
+// Thread use: as `shm_byte_channel_send`.
+// Death: as `shm_byte_channel_send`.
+shm_status_t shm_byte_channel_try_send(struct shm_byte_channel_t channel,
+                                       const void *message,
+                                       uint64_t length);
+
+// Sends a message, waiting for a time at most.
+//
+// Parameters: `channel`: a handle. `message`, `length`: the bytes; NULL only if there are none. `timeout_ns`: how long, in
+// nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_byte_channel_send`.
+// Thread use: as `shm_byte_channel_send`.
+// Death: as `shm_byte_channel_send`.
+shm_status_t shm_byte_channel_send_timeout_ns(struct shm_byte_channel_t channel,
+                                              const void *message,
+                                              uint64_t length,
+                                              int64_t timeout_ns);
+
+// Sends a message, waiting until a deadline at most.
+//
+// Parameters: `channel`: a handle. `message`, `length`: the bytes; NULL only if there are none. `deadline_ns`: in nanoseconds of
+// `shm_clock_ns`; one that has passed still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_byte_channel_send`.
+// Thread use: as `shm_byte_channel_send`.
+// Death: as `shm_byte_channel_send`.
+shm_status_t shm_byte_channel_send_until_ns(struct shm_byte_channel_t channel,
+                                            const void *message,
+                                            uint64_t length,
+                                            int64_t deadline_ns);
+
+// Sends a message, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `channel`: a handle. `message`, `length`: the bytes; NULL only if there are none. `deadline_ns`: as for
+// `shm_byte_channel_send_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_byte_channel_send_until_ns`.
+// Thread use: as `shm_byte_channel_send`.
+// Death: as `shm_byte_channel_send`.
+shm_status_t shm_byte_channel_send_interruptible_ns(struct shm_byte_channel_t channel,
+                                                    const void *message,
+                                                    uint64_t length,
+                                                    int64_t deadline_ns);
+
+// Receives a message, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `channel`: a handle. `message`: receives the address of the bytes, which `shm_free` gives back. `length`: receives
+// how many there are.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CLOSED` when everything was received, `SHM_STATUS_OUT_OF_MEMORY`,
+// `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of a receiver half-way leaves the message to the next one.
+shm_status_t shm_byte_channel_recv(struct shm_byte_channel_t channel,
+                                   void **message,
+                                   uint64_t *length);
+
+// Receives a message, if that is possible at once.
+//
+// Parameters: `channel`: a handle. `message`: receives the address of the bytes, which `shm_free` gives back. `length`: receives
+// how many there are.
+// Returns: `SHM_STATUS_BUSY` never, and `SHM_STATUS_EMPTY` if there is none; otherwise as `shm_byte_channel_recv`.
+// Thread use: as `shm_byte_channel_recv`.
+// Death: as `shm_byte_channel_recv`.
+shm_status_t shm_byte_channel_try_recv(struct shm_byte_channel_t channel,
+                                       void **message,
+                                       uint64_t *length);
+
+// Receives a message, waiting for a time at most.
+//
+// Parameters: `channel`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes. `message`: receives the address of the bytes, which `shm_free` gives back. `length`: receives how many there
+// are.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_byte_channel_recv`.
+// Thread use: as `shm_byte_channel_recv`.
+// Death: as `shm_byte_channel_recv`.
+shm_status_t shm_byte_channel_recv_timeout_ns(struct shm_byte_channel_t channel,
+                                              int64_t timeout_ns,
+                                              void **message,
+                                              uint64_t *length);
+
+// Receives a message, waiting until a deadline at most.
+//
+// Parameters: `channel`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes. `message`: receives the address of the bytes, which `shm_free` gives back.
+// `length`: receives how many there are.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_byte_channel_recv`.
+// Thread use: as `shm_byte_channel_recv`.
+// Death: as `shm_byte_channel_recv`.
+shm_status_t shm_byte_channel_recv_until_ns(struct shm_byte_channel_t channel,
+                                            int64_t deadline_ns,
+                                            void **message,
+                                            uint64_t *length);
+
+// Receives a message, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `channel`: a handle. `deadline_ns`: as for `shm_byte_channel_recv_until_ns`. `message`: receives the address of
+// the bytes, which `shm_free` gives back. `length`: receives how many there are.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_byte_channel_recv_until_ns`.
+// Thread use: as `shm_byte_channel_recv`.
+// Death: as `shm_byte_channel_recv`.
+shm_status_t shm_byte_channel_recv_interruptible_ns(struct shm_byte_channel_t channel,
+                                                    int64_t deadline_ns,
+                                                    void **message,
+                                                    uint64_t *length);
+
+// Closes the channel: nothing can be sent any more, and what was sent can be received.
+//
+// Parameters: `channel`: a handle. `was_open`: receives 1 if this call closed it, 0 if somebody had; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has closed it or not.
+shm_status_t shm_byte_channel_close(struct shm_byte_channel_t channel, int32_t *was_open);
+
+// Says how the channel is now.
+//
+// Parameters: `channel`: a handle. `state`: receives the numbers.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_byte_channel_state(struct shm_byte_channel_t channel,
+                                    struct shm_channel_state_t *state);
+
+// Creates a condition variable, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `condvar`: receives the handle, which
+// `shm_condvar_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_condvar_create(const char *name,
+                                const struct shm_options_t *options,
+                                struct shm_condvar_t *condvar);
+
+// Attaches to the condition variable under a name.
+//
+// Parameters: `name`: as it was created. `condvar`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_condvar_attach(const char *name,
+                                struct shm_condvar_t *condvar);
+
+// Attaches to the condition variable under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_condvar_create`, but the name is not NULL.
 // Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, and the errors of creating and attaching.
 // Thread use: any thread.
 // Death: the name appears whole or not at all.
-shm_status_t shm_mutex_create_or_attach(const char *name,
-                                        struct shm_mutex_t *mutex);
+shm_status_t shm_condvar_create_or_attach(const char *name,
+                                          struct shm_condvar_t *condvar);
 
-// Attaches to the mutex in an entry of a segment.
-//
-// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `mutex`: receives the handle, which keeps the
-// segment attached.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private attachment.
-// Thread use: any thread.
-// Death: as for `shm_mutex_lock`.
-shm_status_t shm_mutex_attach_in(struct shm_segment_t segment,
-                                 const char *entry,
-                                 struct shm_mutex_t *mutex);
-
-// Adds a mutex to the plan of a segment, beside the data that it guards.
+// Adds a condition variable to the plan of a segment, beside the data that it is for.
 //
 // Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
 // Returns: as `shm_contents_add_array`.
 // Thread use: one thread at a time.
 // Death: no shared memory is touched.
-shm_status_t shm_contents_add_mutex(struct shm_contents_t contents, const char *entry);
+shm_status_t shm_contents_add_condvar(struct shm_contents_t contents, const char *entry);
+
+// Attaches to the condition variable in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `condvar`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_condvar_attach_in(struct shm_segment_t segment,
+                                   const char *entry,
+                                   struct shm_condvar_t *condvar);
+
+// Makes a condition variable in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_condvar_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `condvar`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_condvar_create_at(void *address,
+                                   uint64_t length,
+                                   struct shm_condvar_t *condvar);
+
+// Attaches to the condition variable at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_condvar_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_condvar_attach_at(void *address, uint64_t length, struct shm_condvar_t *condvar);
+
+// Says how many bytes a condition variable takes at an address.
+//
+// Parameters: `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_condvar_size(uint64_t *size);
+
+// Gives the handle back. The condition variable itself stays where it is, for others.
+//
+// Parameters: `condvar`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_condvar_detach(struct shm_condvar_t condvar);
+
+// Gives the mutex up, waits for a notification as long as it takes, and takes the mutex again. Signals do not end the wait.
+//
+// Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
+// Returns: `SHM_STATUS_OK` with the mutex, after a notification (ask for the condition again: it may have changed since);
+// `SHM_STATUS_OWNER_DIED` *with the mutex*, as from `shm_mutex_lock`; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND` with nothing changed. After `SHM_STATUS_INVALID_ARGUMENT` (others wait
+// with another mutex), `SHM_STATUS_POISONED` and `SHM_STATUS_CORRUPTED` the mutex is *not* held any more.
+// Thread use: only the thread that holds the mutex.
+// Death: of a waiter takes no notification away from the others.
+shm_status_t shm_condvar_wait(struct shm_condvar_t condvar,
+                              struct shm_mutex_t mutex);
+
+// Waits as `shm_condvar_wait`, for a time at most.
+//
+// Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
+// `timeout_ns`: how long, in nanoseconds, or `SHM_FOREVER`.
+// Returns: `SHM_STATUS_TIMED_OUT` *with the mutex*, `SHM_STATUS_INVALID_ARGUMENT` for a negative time with nothing changed;
+// otherwise as `shm_condvar_wait`.
+// Thread use: only the thread that holds the mutex.
+// Death: of a waiter takes no notification away from the others.
+shm_status_t shm_condvar_wait_timeout_ns(struct shm_condvar_t condvar,
+                                         struct shm_mutex_t mutex,
+                                         int64_t timeout_ns);
+
+// Waits as `shm_condvar_wait`, until a deadline at most.
+//
+// Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
+// `deadline_ns`: in nanoseconds of `shm_clock_ns`, or `SHM_FOREVER`.
+// Returns: `SHM_STATUS_TIMED_OUT` *with the mutex*, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline with nothing changed;
+// otherwise as `shm_condvar_wait`.
+// Thread use: only the thread that holds the mutex.
+// Death: of a waiter takes no notification away from the others.
+shm_status_t shm_condvar_wait_until_ns(struct shm_condvar_t condvar,
+                                       struct shm_mutex_t mutex,
+                                       int64_t deadline_ns);
+
+// Waits as `shm_condvar_wait_until_ns`, or until a signal handler has run in this thread.
+//
+// Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
+// `deadline_ns`: as for `shm_condvar_wait_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` *with the mutex* after a signal; otherwise as `shm_condvar_wait_until_ns`.
+// Thread use: only the thread that holds the mutex.
+// Death: of a waiter takes no notification away from the others.
+shm_status_t shm_condvar_wait_interruptible_ns(struct shm_condvar_t condvar,
+                                               struct shm_mutex_t mutex,
+                                               int64_t deadline_ns);
+
+// Wakes one of those who wait now.
+//
+// Parameters: `condvar`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, with the mutex or without it.
+// Death: half-way has notified or not.
+shm_status_t shm_condvar_notify_one(struct shm_condvar_t condvar);
+
+// Wakes some of those who wait now.
+//
+// Parameters: `condvar`: a handle. `waiters`: how many.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, with the mutex or without it.
+// Death: half-way has notified or not.
+shm_status_t shm_condvar_notify_n(struct shm_condvar_t condvar, uint32_t waiters);
+
+// Wakes all who wait now.
+//
+// Parameters: `condvar`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, with the mutex or without it.
+// Death: half-way has notified or not.
+shm_status_t shm_condvar_notify_all(struct shm_condvar_t condvar);
+
+// Creates an event, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `is_set`: whether it is set at first: 0 or 1.
+// `event`: receives the handle, which `shm_event_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_event_create(const char *name,
+                              const struct shm_options_t *options,
+                              int32_t is_set,
+                              struct shm_event_t *event);
+
+// Attaches to the event under a name.
+//
+// Parameters: `name`: as it was created. `event`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_event_attach(const char *name,
+                              struct shm_event_t *event);
+
+// Attaches to the event under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_event_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_event_create_or_attach(const char *name,
+                                        int32_t is_set,
+                                        struct shm_event_t *event);
+
+// Adds an event to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `is_set`: whether it
+// is set at first: 0 or 1.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_event(struct shm_contents_t contents,
+                                    const char *entry,
+                                    int32_t is_set);
+
+// Attaches to the event in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `event`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_event_attach_in(struct shm_segment_t segment,
+                                 const char *entry,
+                                 struct shm_event_t *event);
+
+// Makes an event in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_event_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `is_set`: whether it is set at
+// first: 0 or 1. `event`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_event_create_at(void *address,
+                                 uint64_t length,
+                                 int32_t is_set,
+                                 struct shm_event_t *event);
+
+// Attaches to the event at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_event_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_event_attach_at(void *address, uint64_t length, struct shm_event_t *event);
+
+// Says how many bytes an event takes at an address.
+//
+// Parameters: `is_set`: whether it is set at first: 0 or 1. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_event_size(int32_t is_set, uint64_t *size);
+
+// Gives the handle back. The event itself stays where it is, for others.
+//
+// Parameters: `event`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_event_detach(struct shm_event_t event);
+
+// Waits until the event is set, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `event`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing; an event does not know who is to set it.
+shm_status_t shm_event_wait(struct shm_event_t event);
+
+// Waits until the event is set, if that is possible at once.
+//
+// Parameters: `event`: a handle.
+// Returns: `SHM_STATUS_BUSY` if it is not set; otherwise as `shm_event_wait`.
+// Thread use: as `shm_event_wait`.
+// Death: as `shm_event_wait`.
+shm_status_t shm_event_try_wait(struct shm_event_t event);
+
+// Waits until the event is set, waiting for a time at most.
+//
+// Parameters: `event`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_event_wait`.
+// Thread use: as `shm_event_wait`.
+// Death: as `shm_event_wait`.
+shm_status_t shm_event_wait_timeout_ns(struct shm_event_t event,
+                                       int64_t timeout_ns);
+
+// Waits until the event is set, waiting until a deadline at most.
+//
+// Parameters: `event`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_event_wait`.
+// Thread use: as `shm_event_wait`.
+// Death: as `shm_event_wait`.
+shm_status_t shm_event_wait_until_ns(struct shm_event_t event,
+                                     int64_t deadline_ns);
+
+// Waits until the event is set, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `event`: a handle. `deadline_ns`: as for `shm_event_wait_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_event_wait_until_ns`.
+// Thread use: as `shm_event_wait`.
+// Death: as `shm_event_wait`.
+shm_status_t shm_event_wait_interruptible_ns(struct shm_event_t event,
+                                             int64_t deadline_ns);
+
+// Sets the event and lets through all who wait.
+//
+// Parameters: `event`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has set it or not; if it has, all who wait get through.
+shm_status_t shm_event_set(struct shm_event_t event);
+
+// Clears the event: who comes from now on waits.
+//
+// Parameters: `event`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has cleared it or not.
+shm_status_t shm_event_clear(struct shm_event_t event);
+
+// Says whether the event is set now.
+//
+// Parameters: `event`: a handle. `is_set`: receives 1 or 0.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_event_is_set(struct shm_event_t event,
+                              int32_t *is_set);
+
+// Creates a latch, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `parties`: how many arrivals it waits for, 2 147
+// 483 647 at most. `latch`: receives the handle, which `shm_latch_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_latch_create(const char *name,
+                              const struct shm_options_t *options,
+                              uint32_t parties,
+                              struct shm_latch_t *latch);
+
+// Attaches to the latch under a name.
+//
+// Parameters: `name`: as it was created. `latch`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_latch_attach(const char *name,
+                              struct shm_latch_t *latch);
+
+// Attaches to the latch under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_latch_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_latch_create_or_attach(const char *name,
+                                        uint32_t parties,
+                                        struct shm_latch_t *latch);
+
+// Adds a latch to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `parties`: how many
+// arrivals it waits for, 2 147 483 647 at most.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_latch(struct shm_contents_t contents,
+                                    const char *entry,
+                                    uint32_t parties);
+
+// Attaches to the latch in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `latch`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_latch_attach_in(struct shm_segment_t segment,
+                                 const char *entry,
+                                 struct shm_latch_t *latch);
+
+// Makes a latch in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_latch_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `parties`: how many arrivals it
+// waits for, 2 147 483 647 at most. `latch`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_latch_create_at(void *address,
+                                 uint64_t length,
+                                 uint32_t parties,
+                                 struct shm_latch_t *latch);
+
+// Attaches to the latch at an address of the caller's.
+//
+// Parameters: as for `shm_latch_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_latch_attach_at(void *address, uint64_t length, struct shm_latch_t *latch);
+
+// Says how many bytes a latch takes at an address.
+//
+// Parameters: `parties`: how many arrivals it waits for, 2 147 483 647 at most. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_latch_size(uint32_t parties, uint64_t *size);
+
+// Gives the handle back. The latch itself stays where it is, for others.
+//
+// Parameters: `latch`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_latch_detach(struct shm_latch_t latch);
+
+// Waits until the latch is open, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `latch`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of one who is to arrive is not noticed: use a barrier where the others are to hear of it.
+shm_status_t shm_latch_wait(struct shm_latch_t latch);
+
+// Waits until the latch is open, if that is possible at once.
+//
+// Parameters: `latch`: a handle.
+// Returns: `SHM_STATUS_BUSY` if it is closed; otherwise as `shm_latch_wait`.
+// Thread use: as `shm_latch_wait`.
+// Death: as `shm_latch_wait`.
+shm_status_t shm_latch_try_wait(struct shm_latch_t latch);
+
+// Waits until the latch is open, waiting for a time at most.
+//
+// Parameters: `latch`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_latch_wait`.
+// Thread use: as `shm_latch_wait`.
+// Death: as `shm_latch_wait`.
+shm_status_t shm_latch_wait_timeout_ns(struct shm_latch_t latch,
+                                       int64_t timeout_ns);
+
+// Waits until the latch is open, waiting until a deadline at most.
+//
+// Parameters: `latch`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_latch_wait`.
+// Thread use: as `shm_latch_wait`.
+// Death: as `shm_latch_wait`.
+shm_status_t shm_latch_wait_until_ns(struct shm_latch_t latch,
+                                     int64_t deadline_ns);
+
+// Waits until the latch is open, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `latch`: a handle. `deadline_ns`: as for `shm_latch_wait_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_latch_wait_until_ns`.
+// Thread use: as `shm_latch_wait`.
+// Death: as `shm_latch_wait`.
+shm_status_t shm_latch_wait_interruptible_ns(struct shm_latch_t latch,
+                                             int64_t deadline_ns);
+
+// Counts arrivals, without waiting; the last one opens the latch.
+//
+// Parameters: `latch`: a handle. `arrivals`: how many.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_OVERFLOW` if that is more than are waited for, with nothing changed;
+// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way counts all or none.
+shm_status_t shm_latch_count_down(struct shm_latch_t latch, uint32_t arrivals);
+
+// Counts one arrival and waits until the latch is open.
+//
+// Parameters: `latch`: a handle.
+// Returns: as `shm_latch_count_down` and `shm_latch_wait`.
+// Thread use: any thread.
+// Death: of one who waits leaves its arrival counted.
+shm_status_t shm_latch_arrive_and_wait(struct shm_latch_t latch);
+
+// Says how many arrivals are waited for now.
+//
+// Parameters: `latch`: a handle. `arrivals`: receives the number, 0 if it is open.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_latch_remaining(struct shm_latch_t latch,
+                                 uint32_t *arrivals);
+
+// Says how many arrivals the latch was made for.
+//
+// Parameters: `latch`: a handle. `parties`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_latch_parties(struct shm_latch_t latch,
+                               uint32_t *parties);
+
+// Creates a mutex, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `value_size`: bytes that the lock guards, zero at
+// first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else. `mutex`: receives the
+// handle, which `shm_mutex_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_mutex_create(const char *name,
+                              const struct shm_options_t *options,
+                              uint64_t value_size,
+                              struct shm_mutex_t *mutex);
+
+// Attaches to the mutex under a name.
+//
+// Parameters: `name`: as it was created. `value_size`: as it was created. `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name or a value of
+// another size, and other errors of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_mutex_attach(const char *name,
+                              uint64_t value_size,
+                              struct shm_mutex_t *mutex);
+
+// Attaches to the mutex under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_mutex_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_mutex_create_or_attach(const char *name,
+                                        uint64_t value_size,
+                                        struct shm_mutex_t *mutex);
+
+// Adds a mutex to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `value_size`: bytes
+// that the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards
+// something else.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_mutex(struct shm_contents_t contents,
+                                    const char *entry,
+                                    uint64_t value_size);
+
+// Attaches to the mutex in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `value_size`: as it was created.
+// `mutex`: receives the handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_mutex_attach_in(struct shm_segment_t segment,
+                                 const char *entry,
+                                 uint64_t value_size,
+                                 struct shm_mutex_t *mutex);
+
+// Makes a mutex in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_mutex_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `value_size`: bytes that the lock
+// guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else.
+// `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_mutex_create_at(void *address,
+                                 uint64_t length,
+                                 uint64_t value_size,
+                                 struct shm_mutex_t *mutex);
+
+// Attaches to the mutex at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_mutex_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_mutex_attach_at(void *address,
+                                 uint64_t length,
+                                 uint64_t value_size,
+                                 struct shm_mutex_t *mutex);
+
+// Says how many bytes a mutex takes at an address.
+//
+// Parameters: `value_size`: bytes that the lock guards, zero at first, which lie with it and are reached with `_value` while it
+// is held; 0 if it guards something else. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_mutex_size(uint64_t value_size,
+                            uint64_t *size);
 
 // Gives the handle back. The mutex itself stays where it is, for others.
 //
 // Parameters: `mutex`: a handle, which is none afterwards.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds the lock through this handle (the handle stays good then),
-// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
-// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get `SHM_STATUS_INVALID_HANDLE`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
 // Death: of the process gives all its handles back.
 shm_status_t shm_mutex_detach(struct shm_mutex_t mutex);
 
-// Takes the lock, waiting for it as long as it takes. Signals do not end the wait.
+// Takes the lock, waiting as long as it takes. Signals do not end the wait.
 //
 // Parameters: `mutex`: a handle.
-// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and call
-// `shm_mutex_recover`, then unlock as usual (unlocked without that, the mutex is poisoned). Not locked: `SHM_STATUS_DEADLOCK` if this
-// thread holds it already, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread), `SHM_STATUS_CORRUPTED`,
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+// call `shm_mutex_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked: `SHM_STATUS_DEADLOCK` if
+// this thread holds it already, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread), `SHM_STATUS_CORRUPTED`,
 // `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
 // Thread use: the thread that locks owns the lock, and has to unlock it. Not for signal handlers.
-// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A forked child
-// does not have the locks that its parent holds.
+// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A
+// forked child does not have the locks that its parent holds.
 shm_status_t shm_mutex_lock(struct shm_mutex_t mutex);
 
-// Takes the lock if that is possible at once.
+// Takes the lock, if that is possible at once.
 //
 // Parameters: `mutex`: a handle.
-// Returns: `SHM_STATUS_BUSY` if somebody else holds it; otherwise as `shm_mutex_lock`.
+// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_mutex_lock`.
 // Thread use: as `shm_mutex_lock`.
 // Death: as `shm_mutex_lock`.
 shm_status_t shm_mutex_try_lock(struct shm_mutex_t mutex);
 
-// Takes the lock, waiting for it for a time at most.
+// Takes the lock, waiting for a time at most.
 //
-// Parameters: `mutex`: a handle. `seconds`: how long; 0 still takes a free lock, infinity waits as long as it takes.
-// Returns: `SHM_STATUS_TIMED_OUT` if it was not free in that time, `SHM_STATUS_INVALID_ARGUMENT` for a time that is negative or not a number;
-// otherwise as `shm_mutex_lock`.
+// Parameters: `mutex`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_mutex_lock`.
 // Thread use: as `shm_mutex_lock`.
 // Death: as `shm_mutex_lock`.
-shm_status_t shm_mutex_lock_timeout(struct shm_mutex_t mutex,
-                                    double seconds);
+shm_status_t shm_mutex_lock_timeout_ns(struct shm_mutex_t mutex,
+                                       int64_t timeout_ns);
 
-// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or `shm_mutex_repair`. The lock stays held.
+// Takes the lock, waiting until a deadline at most.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_mutex_lock`.
+// Thread use: as `shm_mutex_lock`.
+// Death: as `shm_mutex_lock`.
+shm_status_t shm_mutex_lock_until_ns(struct shm_mutex_t mutex,
+                                     int64_t deadline_ns);
+
+// Takes the lock, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: as for `shm_mutex_lock_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_mutex_lock_until_ns`.
+// Thread use: as `shm_mutex_lock`.
+// Death: as `shm_mutex_lock`.
+shm_status_t shm_mutex_lock_interruptible_ns(struct shm_mutex_t mutex,
+                                             int64_t deadline_ns);
+
+// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
 //
 // Parameters: `mutex`: the handle through which this thread holds the lock.
 // Returns: `SHM_STATUS_OK`, also if there was nothing to declare; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`.
@@ -1121,23 +2477,1265 @@ shm_status_t shm_mutex_lock_timeout(struct shm_mutex_t mutex,
 // Death: before this call leaves the news to the next locker.
 shm_status_t shm_mutex_recover(struct shm_mutex_t mutex);
 
-// Takes the lock in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
+// Takes the lock alone, in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
 //
 // Parameters: `mutex`: a handle.
-// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_mutex_recover`; otherwise as `shm_mutex_lock`, without
+// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_mutex_recover`; otherwise as for locking, without
 // `SHM_STATUS_OWNER_DIED` and `SHM_STATUS_POISONED`.
-// Thread use: as `shm_mutex_lock`.
-// Death: as `shm_mutex_lock`.
+// Thread use: as for locking.
+// Death: as for locking.
 shm_status_t shm_mutex_repair(struct shm_mutex_t mutex);
 
-// Gives the lock up and wakes one who waits for it.
+// Gives the lock up and wakes who waits for it.
 //
 // Parameters: `mutex`: the handle through which this thread took the lock.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED` in a forked child whose parent holds it, `SHM_STATUS_INVALID_HANDLE`,
-// `SHM_STATUS_WRONG_KIND`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED` in a forked child whose parent holds it,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
 // Thread use: only the thread that locked.
 // Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
 shm_status_t shm_mutex_unlock(struct shm_mutex_t mutex);
+
+// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
+//
+// Parameters: `mutex`: the handle through which this thread holds the lock. `value`: receives the address, a multiple of 64;
+// `value_size`: receives the number of bytes, or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that locked.
+// Death: after `SHM_STATUS_OWNER_DIED` the bytes are as the dead holder left them, perhaps half-written.
+shm_status_t shm_mutex_value(struct shm_mutex_t mutex,
+                             void **value,
+                             uint64_t *value_size);
+
+// Creates a once, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `once`: receives the handle, which
+// `shm_once_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_once_create(const char *name,
+                             const struct shm_options_t *options,
+                             struct shm_once_t *once);
+
+// Attaches to the once under a name.
+//
+// Parameters: `name`: as it was created. `once`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_once_attach(const char *name,
+                             struct shm_once_t *once);
+
+// Attaches to the once under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_once_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, and the errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_once_create_or_attach(const char *name,
+                                       struct shm_once_t *once);
+
+// Adds a once to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_once(struct shm_contents_t contents, const char *entry);
+
+// Attaches to the once in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `once`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_once_attach_in(struct shm_segment_t segment,
+                                const char *entry,
+                                struct shm_once_t *once);
+
+// Makes a once in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_once_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `once`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_once_create_at(void *address,
+                                uint64_t length,
+                                struct shm_once_t *once);
+
+// Attaches to the once at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_once_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_once_attach_at(void *address, uint64_t length, struct shm_once_t *once);
+
+// Says how many bytes a once takes at an address.
+//
+// Parameters: `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_once_size(uint64_t *size);
+
+// Gives the handle back. The once itself stays where it is, for others.
+//
+// Parameters: `once`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_once_detach(struct shm_once_t once);
+
+// Calls the function if nobody has done so to the end; who comes meanwhile waits until it is done, waiting as long as it takes.
+// Signals do not end the wait.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with.
+// Returns: `SHM_STATUS_OK` when it is done, whoever did it; `SHM_STATUS_RUNNER_DIED` if somebody died half-way
+// (`shm_once_call_force`); `SHM_STATUS_CALLBACK_FAILED` if this call ran the function and it returned something else than 0: it
+// is not done then, as if the runner had died. `SHM_STATUS_DEADLOCK` from within the function, `SHM_STATUS_TOO_MANY_LOCKS`,
+// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. The function runs in the calling thread, and does not leave by longjmp(3) or an exception.
+// Death: of the runner half-way is told to one next caller at a time.
+shm_status_t shm_once_call(struct shm_once_t once,
+                           shm_action_t run,
+                           void *user);
+
+// Calls the function if nobody has done so to the end; who comes meanwhile waits until it is done, if that is possible at once.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with.
+// Returns: `SHM_STATUS_BUSY` if somebody is just doing it; otherwise as `shm_once_call`.
+// Thread use: as `shm_once_call`.
+// Death: as `shm_once_call`.
+shm_status_t shm_once_try_call(struct shm_once_t once,
+                               shm_action_t run,
+                               void *user);
+
+// Calls the function if nobody has done so to the end; who comes meanwhile waits until it is done, waiting for a time at most.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with. `timeout_ns`: how long, in nanoseconds;
+// 0 still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_once_call`.
+// Thread use: as `shm_once_call`.
+// Death: as `shm_once_call`.
+shm_status_t shm_once_call_timeout_ns(struct shm_once_t once,
+                                      shm_action_t run,
+                                      void *user,
+                                      int64_t timeout_ns);
+
+// Calls the function if nobody has done so to the end; who comes meanwhile waits until it is done, waiting until a deadline at
+// most.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with. `deadline_ns`: in nanoseconds of
+// `shm_clock_ns`; one that has passed still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_once_call`.
+// Thread use: as `shm_once_call`.
+// Death: as `shm_once_call`.
+shm_status_t shm_once_call_until_ns(struct shm_once_t once,
+                                    shm_action_t run,
+                                    void *user,
+                                    int64_t deadline_ns);
+
+// Calls the function if nobody has done so to the end; who comes meanwhile waits until it is done, waiting until a deadline at
+// most, or until a signal handler has run in this thread.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with. `deadline_ns`: as for
+// `shm_once_call_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_once_call_until_ns`.
+// Thread use: as `shm_once_call`.
+// Death: as `shm_once_call`.
+shm_status_t shm_once_call_interruptible_ns(struct shm_once_t once,
+                                            shm_action_t run,
+                                            void *user,
+                                            int64_t deadline_ns);
+
+// Calls the function if nobody has done so to the end, also after one who died half-way; who comes meanwhile waits, waiting as
+// long as it takes. Signals do not end the wait.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with; its second argument is 1 if another
+// runner died half-way, otherwise 0.
+// Returns: `SHM_STATUS_OK` when it is done, whoever did it; `SHM_STATUS_CALLBACK_FAILED` if this call ran the function and it
+// returned something else than 0: it is not done then, as if the runner had died. `SHM_STATUS_DEADLOCK` from within the
+// function, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. The function runs in the calling thread, and does not leave by longjmp(3) or an exception.
+// Death: of the runner half-way is told to one next caller at a time.
+shm_status_t shm_once_call_force(struct shm_once_t once,
+                                 shm_once_run_t run,
+                                 void *user);
+
+// Calls the function if nobody has done so to the end, also after one who died half-way; who comes meanwhile waits, if that is
+// possible at once.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with; its second argument is 1 if another
+// runner died half-way, otherwise 0.
+// Returns: `SHM_STATUS_BUSY` if somebody is just doing it; otherwise as `shm_once_call_force`.
+// Thread use: as `shm_once_call_force`.
+// Death: as `shm_once_call_force`.
+shm_status_t shm_once_try_call_force(struct shm_once_t once,
+                                     shm_once_run_t run,
+                                     void *user);
+
+// Calls the function if nobody has done so to the end, also after one who died half-way; who comes meanwhile waits, waiting for
+// a time at most.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with; its second argument is 1 if another
+// runner died half-way, otherwise 0. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_once_call_force`.
+// Thread use: as `shm_once_call_force`.
+// Death: as `shm_once_call_force`.
+shm_status_t shm_once_call_force_timeout_ns(struct shm_once_t once,
+                                            shm_once_run_t run,
+                                            void *user,
+                                            int64_t timeout_ns);
+
+// Calls the function if nobody has done so to the end, also after one who died half-way; who comes meanwhile waits, waiting
+// until a deadline at most.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with; its second argument is 1 if another
+// runner died half-way, otherwise 0. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_once_call_force`.
+// Thread use: as `shm_once_call_force`.
+// Death: as `shm_once_call_force`.
+shm_status_t shm_once_call_force_until_ns(struct shm_once_t once,
+                                          shm_once_run_t run,
+                                          void *user,
+                                          int64_t deadline_ns);
+
+// Calls the function if nobody has done so to the end, also after one who died half-way; who comes meanwhile waits, waiting
+// until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `once`: a handle. `run`, `user`: the function and what it is called with; its second argument is 1 if another
+// runner died half-way, otherwise 0. `deadline_ns`: as for `shm_once_call_force_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_once_call_force_until_ns`.
+// Thread use: as `shm_once_call_force`.
+// Death: as `shm_once_call_force`.
+shm_status_t shm_once_call_force_interruptible_ns(struct shm_once_t once,
+                                                  shm_once_run_t run,
+                                                  void *user,
+                                                  int64_t deadline_ns);
+
+// Says whether it is done.
+//
+// Parameters: `once`: a handle. `is_completed`: receives 1 or 0.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of the runner half-way leaves it undone.
+shm_status_t shm_once_is_completed(struct shm_once_t once,
+                                   int32_t *is_completed);
+
+// Creates a process mutex, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `mutex`: receives the handle, which
+// `shm_process_mutex_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_process_mutex_create(const char *name,
+                                      const struct shm_options_t *options,
+                                      struct shm_process_mutex_t *mutex);
+
+// Attaches to the process mutex under a name.
+//
+// Parameters: `name`: as it was created. `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_process_mutex_attach(const char *name,
+                                      struct shm_process_mutex_t *mutex);
+
+// Attaches to the process mutex under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_process_mutex_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, and the errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_process_mutex_create_or_attach(const char *name,
+                                                struct shm_process_mutex_t *mutex);
+
+// Adds a process mutex to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_process_mutex(struct shm_contents_t contents, const char *entry);
+
+// Attaches to the process mutex in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `mutex`: receives the handle,
+// which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_process_mutex_attach_in(struct shm_segment_t segment,
+                                         const char *entry,
+                                         struct shm_process_mutex_t *mutex);
+
+// Makes a process mutex in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_process_mutex_size` at least. They stay mapped until the
+// last handle is given back, are used at one address only in one process, and through handles only. Pages that a thread has used
+// it in stay mapped until that thread has ended. `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_process_mutex_create_at(void *address,
+                                         uint64_t length,
+                                         struct shm_process_mutex_t *mutex);
+
+// Attaches to the process mutex at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_process_mutex_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_process_mutex_attach_at(void *address, uint64_t length, struct shm_process_mutex_t *mutex);
+
+// Says how many bytes a process mutex takes at an address.
+//
+// Parameters: `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_process_mutex_size(uint64_t *size);
+
+// Gives the handle back. The process mutex itself stays where it is, for others.
+//
+// Parameters: `mutex`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_process_mutex_detach(struct shm_process_mutex_t mutex);
+
+// Takes the lock for this process, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+// call `shm_process_mutex_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked:
+// `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_PROCESSES` (63), `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; a caller whose own process holds the lock waits too, for another thread to release it.
+// Death: of the holding process opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. That a thread of it
+// ends changes nothing. After a fork the parent keeps the lock.
+shm_status_t shm_process_mutex_lock(struct shm_process_mutex_t mutex);
+
+// Takes the lock for this process, if that is possible at once.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_process_mutex_lock`.
+// Thread use: as `shm_process_mutex_lock`.
+// Death: as `shm_process_mutex_lock`.
+shm_status_t shm_process_mutex_try_lock(struct shm_process_mutex_t mutex);
+
+// Takes the lock for this process, waiting for a time at most.
+//
+// Parameters: `mutex`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_process_mutex_lock`.
+// Thread use: as `shm_process_mutex_lock`.
+// Death: as `shm_process_mutex_lock`.
+shm_status_t shm_process_mutex_lock_timeout_ns(struct shm_process_mutex_t mutex,
+                                               int64_t timeout_ns);
+
+// Takes the lock for this process, waiting until a deadline at most.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_process_mutex_lock`.
+// Thread use: as `shm_process_mutex_lock`.
+// Death: as `shm_process_mutex_lock`.
+shm_status_t shm_process_mutex_lock_until_ns(struct shm_process_mutex_t mutex,
+                                             int64_t deadline_ns);
+
+// Takes the lock for this process, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: as for `shm_process_mutex_lock_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_process_mutex_lock_until_ns`.
+// Thread use: as `shm_process_mutex_lock`.
+// Death: as `shm_process_mutex_lock`.
+shm_status_t shm_process_mutex_lock_interruptible_ns(struct shm_process_mutex_t mutex,
+                                                     int64_t deadline_ns);
+
+// Gives the lock up, whoever took it, and wakes one who waits for it.
+//
+// Parameters: `mutex`: any handle of it.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread of any process.
+// Death: in the middle of it opens the lock.
+shm_status_t shm_process_mutex_unlock(struct shm_process_mutex_t mutex);
+
+// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or `shm_process_mutex_repair`. The
+// lock stays held.
+//
+// Parameters: `mutex`: any handle of it.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD` if nobody holds it, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: before this call leaves the news to the next locker.
+shm_status_t shm_process_mutex_recover(struct shm_process_mutex_t mutex);
+
+// Takes the lock in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_process_mutex_recover`; otherwise as
+// `shm_process_mutex_lock`, without `SHM_STATUS_OWNER_DIED` and `SHM_STATUS_POISONED`.
+// Thread use: as `shm_process_mutex_lock`.
+// Death: as `shm_process_mutex_lock`.
+shm_status_t shm_process_mutex_repair(struct shm_process_mutex_t mutex);
+
+// Says which process holds the lock, as of now.
+//
+// Parameters: `mutex`: a handle. `pid`: receives the process id, or 0 if nobody holds it.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: a dead holder is named until the next locker is told.
+shm_status_t shm_process_mutex_holder(struct shm_process_mutex_t mutex,
+                                      uint32_t *pid);
+
+// Creates a recursive mutex, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `value_size`: bytes that the lock guards, zero at
+// first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else. `mutex`: receives the
+// handle, which `shm_recursive_mutex_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_recursive_mutex_create(const char *name,
+                                        const struct shm_options_t *options,
+                                        uint64_t value_size,
+                                        struct shm_recursive_mutex_t *mutex);
+
+// Attaches to the recursive mutex under a name.
+//
+// Parameters: `name`: as it was created. `value_size`: as it was created. `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name or a value of
+// another size, and other errors of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_recursive_mutex_attach(const char *name,
+                                        uint64_t value_size,
+                                        struct shm_recursive_mutex_t *mutex);
+
+// Attaches to the recursive mutex under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_recursive_mutex_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_recursive_mutex_create_or_attach(const char *name,
+                                                  uint64_t value_size,
+                                                  struct shm_recursive_mutex_t *mutex);
+
+// Adds a recursive mutex to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `value_size`: bytes
+// that the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards
+// something else.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_recursive_mutex(struct shm_contents_t contents,
+                                              const char *entry,
+                                              uint64_t value_size);
+
+// Attaches to the recursive mutex in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `value_size`: as it was created.
+// `mutex`: receives the handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_recursive_mutex_attach_in(struct shm_segment_t segment,
+                                           const char *entry,
+                                           uint64_t value_size,
+                                           struct shm_recursive_mutex_t *mutex);
+
+// Makes a recursive mutex in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_recursive_mutex_size` at least. They stay mapped until
+// the last handle is given back, are used at one address only in one process, and through handles only. `value_size`: bytes that
+// the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards something
+// else. `mutex`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_recursive_mutex_create_at(void *address,
+                                           uint64_t length,
+                                           uint64_t value_size,
+                                           struct shm_recursive_mutex_t *mutex);
+
+// Attaches to the recursive mutex at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_recursive_mutex_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_recursive_mutex_attach_at(void *address,
+                                           uint64_t length,
+                                           uint64_t value_size,
+                                           struct shm_recursive_mutex_t *mutex);
+
+// Says how many bytes a recursive mutex takes at an address.
+//
+// Parameters: `value_size`: bytes that the lock guards, zero at first, which lie with it and are reached with `_value` while it
+// is held; 0 if it guards something else. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_recursive_mutex_size(uint64_t value_size,
+                                      uint64_t *size);
+
+// Gives the handle back. The recursive mutex itself stays where it is, for others.
+//
+// Parameters: `mutex`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_recursive_mutex_detach(struct shm_recursive_mutex_t mutex);
+
+// Takes the lock, once more if this thread has it, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+// call `shm_recursive_mutex_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked:
+// `SHM_STATUS_TOO_DEEP`, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread), `SHM_STATUS_CORRUPTED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: the thread that locks owns the lock, and has to unlock it. Not for signal handlers.
+// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A
+// forked child does not have the locks that its parent holds.
+shm_status_t shm_recursive_mutex_lock(struct shm_recursive_mutex_t mutex);
+
+// Takes the lock, once more if this thread has it, if that is possible at once.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_recursive_mutex_lock`.
+// Thread use: as `shm_recursive_mutex_lock`.
+// Death: as `shm_recursive_mutex_lock`.
+shm_status_t shm_recursive_mutex_try_lock(struct shm_recursive_mutex_t mutex);
+
+// Takes the lock, once more if this thread has it, waiting for a time at most.
+//
+// Parameters: `mutex`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_recursive_mutex_lock`.
+// Thread use: as `shm_recursive_mutex_lock`.
+// Death: as `shm_recursive_mutex_lock`.
+shm_status_t shm_recursive_mutex_lock_timeout_ns(struct shm_recursive_mutex_t mutex,
+                                                 int64_t timeout_ns);
+
+// Takes the lock, once more if this thread has it, waiting until a deadline at most.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as
+// `shm_recursive_mutex_lock`.
+// Thread use: as `shm_recursive_mutex_lock`.
+// Death: as `shm_recursive_mutex_lock`.
+shm_status_t shm_recursive_mutex_lock_until_ns(struct shm_recursive_mutex_t mutex,
+                                               int64_t deadline_ns);
+
+// Takes the lock, once more if this thread has it, waiting until a deadline at most, or until a signal handler has run in this
+// thread.
+//
+// Parameters: `mutex`: a handle. `deadline_ns`: as for `shm_recursive_mutex_lock_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_recursive_mutex_lock_until_ns`.
+// Thread use: as `shm_recursive_mutex_lock`.
+// Death: as `shm_recursive_mutex_lock`.
+shm_status_t shm_recursive_mutex_lock_interruptible_ns(struct shm_recursive_mutex_t mutex,
+                                                       int64_t deadline_ns);
+
+// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
+//
+// Parameters: `mutex`: the handle through which this thread holds the lock.
+// Returns: `SHM_STATUS_OK`, also if there was nothing to declare; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`.
+// Thread use: only the thread that locked.
+// Death: before this call leaves the news to the next locker.
+shm_status_t shm_recursive_mutex_recover(struct shm_recursive_mutex_t mutex);
+
+// Takes the lock alone, in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
+//
+// Parameters: `mutex`: a handle.
+// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_recursive_mutex_recover`; otherwise as for
+// locking, without `SHM_STATUS_OWNER_DIED` and `SHM_STATUS_POISONED`.
+// Thread use: as for locking.
+// Death: as for locking.
+shm_status_t shm_recursive_mutex_repair(struct shm_recursive_mutex_t mutex);
+
+// Gives the lock up and wakes who waits for it. A lock that was taken several times is free after as many calls.
+//
+// Parameters: `mutex`: the handle through which this thread took the lock.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED` in a forked child whose parent holds it,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that locked.
+// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
+shm_status_t shm_recursive_mutex_unlock(struct shm_recursive_mutex_t mutex);
+
+// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
+//
+// Parameters: `mutex`: the handle through which this thread holds the lock. `value`: receives the address, a multiple of 64;
+// `value_size`: receives the number of bytes, or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that locked.
+// Death: after `SHM_STATUS_OWNER_DIED` the bytes are as the dead holder left them, perhaps half-written.
+shm_status_t shm_recursive_mutex_value(struct shm_recursive_mutex_t mutex,
+                                       void **value,
+                                       uint64_t *value_size);
+
+// Creates a reader-writer lock, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `value_size`: bytes that the lock guards, zero at
+// first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else. `lock`: receives the
+// handle, which `shm_rwlock_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_rwlock_create(const char *name,
+                               const struct shm_options_t *options,
+                               uint64_t value_size,
+                               struct shm_rwlock_t *lock);
+
+// Attaches to the reader-writer lock under a name.
+//
+// Parameters: `name`: as it was created. `value_size`: as it was created. `lock`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name or a value of
+// another size, and other errors of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_rwlock_attach(const char *name,
+                               uint64_t value_size,
+                               struct shm_rwlock_t *lock);
+
+// Attaches to the reader-writer lock under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_rwlock_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_rwlock_create_or_attach(const char *name,
+                                         uint64_t value_size,
+                                         struct shm_rwlock_t *lock);
+
+// Adds a reader-writer lock to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `value_size`: bytes
+// that the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards
+// something else.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_rwlock(struct shm_contents_t contents,
+                                     const char *entry,
+                                     uint64_t value_size);
+
+// Attaches to the reader-writer lock in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `value_size`: as it was created.
+// `lock`: receives the handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_rwlock_attach_in(struct shm_segment_t segment,
+                                  const char *entry,
+                                  uint64_t value_size,
+                                  struct shm_rwlock_t *lock);
+
+// Makes a reader-writer lock in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_rwlock_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `value_size`: bytes that the lock
+// guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else.
+// `lock`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_rwlock_create_at(void *address,
+                                  uint64_t length,
+                                  uint64_t value_size,
+                                  struct shm_rwlock_t *lock);
+
+// Attaches to the reader-writer lock at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_rwlock_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_rwlock_attach_at(void *address,
+                                  uint64_t length,
+                                  uint64_t value_size,
+                                  struct shm_rwlock_t *lock);
+
+// Says how many bytes a reader-writer lock takes at an address.
+//
+// Parameters: `value_size`: bytes that the lock guards, zero at first, which lie with it and are reached with `_value` while it
+// is held; 0 if it guards something else. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_rwlock_size(uint64_t value_size,
+                             uint64_t *size);
+
+// Gives the handle back. The reader-writer lock itself stays where it is, for others.
+//
+// Parameters: `lock`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_rwlock_detach(struct shm_rwlock_t lock);
+
+// Takes the lock for reading, together with other readers, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `lock`: a handle.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+// call `shm_rwlock_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked: `SHM_STATUS_DEADLOCK` if
+// this thread is writing, `SHM_STATUS_TOO_MANY_READERS`, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread),
+// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: the thread that locks owns the lock, and has to unlock it. Not for signal handlers.
+// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A
+// forked child does not have the locks that its parent holds.
+shm_status_t shm_rwlock_read(struct shm_rwlock_t lock);
+
+// Takes the lock for reading, together with other readers, if that is possible at once.
+//
+// Parameters: `lock`: a handle.
+// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_rwlock_read`.
+// Thread use: as `shm_rwlock_read`.
+// Death: as `shm_rwlock_read`.
+shm_status_t shm_rwlock_try_read(struct shm_rwlock_t lock);
+
+// Takes the lock for reading, together with other readers, waiting for a time at most.
+//
+// Parameters: `lock`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as long
+// as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_rwlock_read`.
+// Thread use: as `shm_rwlock_read`.
+// Death: as `shm_rwlock_read`.
+shm_status_t shm_rwlock_read_timeout_ns(struct shm_rwlock_t lock,
+                                        int64_t timeout_ns);
+
+// Takes the lock for reading, together with other readers, waiting until a deadline at most.
+//
+// Parameters: `lock`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_rwlock_read`.
+// Thread use: as `shm_rwlock_read`.
+// Death: as `shm_rwlock_read`.
+shm_status_t shm_rwlock_read_until_ns(struct shm_rwlock_t lock,
+                                      int64_t deadline_ns);
+
+// Takes the lock for reading, together with other readers, waiting until a deadline at most, or until a signal handler has run
+// in this thread.
+//
+// Parameters: `lock`: a handle. `deadline_ns`: as for `shm_rwlock_read_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_rwlock_read_until_ns`.
+// Thread use: as `shm_rwlock_read`.
+// Death: as `shm_rwlock_read`.
+shm_status_t shm_rwlock_read_interruptible_ns(struct shm_rwlock_t lock,
+                                              int64_t deadline_ns);
+
+// Takes the lock for writing, alone, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `lock`: a handle.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+// call `shm_rwlock_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked: `SHM_STATUS_DEADLOCK` if
+// this thread holds it already, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread), `SHM_STATUS_CORRUPTED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: the thread that locks owns the lock, and has to unlock it. Not for signal handlers.
+// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A
+// forked child does not have the locks that its parent holds.
+shm_status_t shm_rwlock_write(struct shm_rwlock_t lock);
+
+// Takes the lock for writing, alone, if that is possible at once.
+//
+// Parameters: `lock`: a handle.
+// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_rwlock_write`.
+// Thread use: as `shm_rwlock_write`.
+// Death: as `shm_rwlock_write`.
+shm_status_t shm_rwlock_try_write(struct shm_rwlock_t lock);
+
+// Takes the lock for writing, alone, waiting for a time at most.
+//
+// Parameters: `lock`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as long
+// as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_rwlock_write`.
+// Thread use: as `shm_rwlock_write`.
+// Death: as `shm_rwlock_write`.
+shm_status_t shm_rwlock_write_timeout_ns(struct shm_rwlock_t lock,
+                                         int64_t timeout_ns);
+
+// Takes the lock for writing, alone, waiting until a deadline at most.
+//
+// Parameters: `lock`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_rwlock_write`.
+// Thread use: as `shm_rwlock_write`.
+// Death: as `shm_rwlock_write`.
+shm_status_t shm_rwlock_write_until_ns(struct shm_rwlock_t lock,
+                                       int64_t deadline_ns);
+
+// Takes the lock for writing, alone, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `lock`: a handle. `deadline_ns`: as for `shm_rwlock_write_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_rwlock_write_until_ns`.
+// Thread use: as `shm_rwlock_write`.
+// Death: as `shm_rwlock_write`.
+shm_status_t shm_rwlock_write_interruptible_ns(struct shm_rwlock_t lock,
+                                               int64_t deadline_ns);
+
+// Turns writing into reading, without letting another writer in between.
+//
+// Parameters: `lock`: the handle through which this thread writes.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD` if it does not write, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`. After `SHM_STATUS_OWNER_DIED` call `shm_rwlock_recover` first.
+// Thread use: only the thread that locked.
+// Death: as for reading from then on.
+shm_status_t shm_rwlock_downgrade(struct shm_rwlock_t lock);
+
+// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
+//
+// Parameters: `lock`: the handle through which this thread holds the lock.
+// Returns: `SHM_STATUS_OK`, also if there was nothing to declare; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`.
+// Thread use: only the thread that locked.
+// Death: before this call leaves the news to the next locker.
+shm_status_t shm_rwlock_recover(struct shm_rwlock_t lock);
+
+// Takes the lock alone, in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
+//
+// Parameters: `lock`: a handle.
+// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_rwlock_recover`; otherwise as for locking, without
+// `SHM_STATUS_OWNER_DIED` and `SHM_STATUS_POISONED`.
+// Thread use: as for locking.
+// Death: as for locking.
+shm_status_t shm_rwlock_repair(struct shm_rwlock_t lock);
+
+// Gives the lock up and wakes who waits for it. For readers and writers alike.
+//
+// Parameters: `lock`: the handle through which this thread took the lock.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED` in a forked child whose parent holds it,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that locked.
+// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
+shm_status_t shm_rwlock_unlock(struct shm_rwlock_t lock);
+
+// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
+//
+// Parameters: `lock`: the handle through which this thread holds the lock. `value`: receives the address, a multiple of 64; who
+// holds the lock for reading does not write there. `value_size`: receives the number of bytes, or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that locked.
+// Death: after `SHM_STATUS_OWNER_DIED` the bytes are as the dead holder left them, perhaps half-written.
+shm_status_t shm_rwlock_value(struct shm_rwlock_t lock,
+                              void **value,
+                              uint64_t *value_size);
+
+// Creates a semaphore, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `permits`: how many there are at first, 2 147 483
+// 647 at most. `semaphore`: receives the handle, which `shm_semaphore_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_semaphore_create(const char *name,
+                                  const struct shm_options_t *options,
+                                  uint32_t permits,
+                                  struct shm_semaphore_t *semaphore);
+
+// Attaches to the semaphore under a name.
+//
+// Parameters: `name`: as it was created. `semaphore`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_semaphore_attach(const char *name,
+                                  struct shm_semaphore_t *semaphore);
+
+// Attaches to the semaphore under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_semaphore_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_semaphore_create_or_attach(const char *name,
+                                            uint32_t permits,
+                                            struct shm_semaphore_t *semaphore);
+
+// Adds a semaphore to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `permits`: how many
+// there are at first, 2 147 483 647 at most.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_semaphore(struct shm_contents_t contents,
+                                        const char *entry,
+                                        uint32_t permits);
+
+// Attaches to the semaphore in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `semaphore`: receives the
+// handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_semaphore_attach_in(struct shm_segment_t segment,
+                                     const char *entry,
+                                     struct shm_semaphore_t *semaphore);
+
+// Makes a semaphore in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_semaphore_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `permits`: how many there are at
+// first, 2 147 483 647 at most. `semaphore`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_semaphore_create_at(void *address,
+                                     uint64_t length,
+                                     uint32_t permits,
+                                     struct shm_semaphore_t *semaphore);
+
+// Attaches to the semaphore at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_semaphore_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_semaphore_attach_at(void *address, uint64_t length, struct shm_semaphore_t *semaphore);
+
+// Says how many bytes a semaphore takes at an address.
+//
+// Parameters: `permits`: how many there are at first, 2 147 483 647 at most. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_semaphore_size(uint32_t permits, uint64_t *size);
+
+// Gives the handle back. The semaphore itself stays where it is, for others.
+//
+// Parameters: `semaphore`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_semaphore_detach(struct shm_semaphore_t semaphore);
+
+// Takes a permit, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `semaphore`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; a permit belongs to nobody in particular.
+// Death: of whoever took a permit leaves it taken; of one who waits takes nothing away from the others.
+shm_status_t shm_semaphore_acquire(struct shm_semaphore_t semaphore);
+
+// Takes a permit, if that is possible at once.
+//
+// Parameters: `semaphore`: a handle.
+// Returns: `SHM_STATUS_BUSY` if there is none; otherwise as `shm_semaphore_acquire`.
+// Thread use: as `shm_semaphore_acquire`.
+// Death: as `shm_semaphore_acquire`.
+shm_status_t shm_semaphore_try_acquire(struct shm_semaphore_t semaphore);
+
+// Takes a permit, waiting for a time at most.
+//
+// Parameters: `semaphore`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_semaphore_acquire`.
+// Thread use: as `shm_semaphore_acquire`.
+// Death: as `shm_semaphore_acquire`.
+shm_status_t shm_semaphore_acquire_timeout_ns(struct shm_semaphore_t semaphore,
+                                              int64_t timeout_ns);
+
+// Takes a permit, waiting until a deadline at most.
+//
+// Parameters: `semaphore`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_semaphore_acquire`.
+// Thread use: as `shm_semaphore_acquire`.
+// Death: as `shm_semaphore_acquire`.
+shm_status_t shm_semaphore_acquire_until_ns(struct shm_semaphore_t semaphore,
+                                            int64_t deadline_ns);
+
+// Takes a permit, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `semaphore`: a handle. `deadline_ns`: as for `shm_semaphore_acquire_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_semaphore_acquire_until_ns`.
+// Thread use: as `shm_semaphore_acquire`.
+// Death: as `shm_semaphore_acquire`.
+shm_status_t shm_semaphore_acquire_interruptible_ns(struct shm_semaphore_t semaphore,
+                                                    int64_t deadline_ns);
+
+// Gives permits back, or new ones, and wakes as many who wait.
+//
+// Parameters: `semaphore`: a handle. `permits`: how many.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_OVERFLOW` if that is more than can be counted, with nothing changed;
+// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way gives back all or none.
+shm_status_t shm_semaphore_release(struct shm_semaphore_t semaphore, uint32_t permits);
+
+// Says how many permits there are now.
+//
+// Parameters: `semaphore`: a handle. `permits`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; it may be another number at once.
+// Death: of others changes nothing.
+shm_status_t shm_semaphore_available(struct shm_semaphore_t semaphore,
+                                     uint32_t *permits);
+
+// Creates a sequencer, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `first`: the number of the first turn. `sequencer`:
+// receives the handle, which `shm_sequencer_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_sequencer_create(const char *name,
+                                  const struct shm_options_t *options,
+                                  uint64_t first,
+                                  struct shm_sequencer_t *sequencer);
+
+// Attaches to the sequencer under a name.
+//
+// Parameters: `name`: as it was created. `sequencer`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_sequencer_attach(const char *name,
+                                  struct shm_sequencer_t *sequencer);
+
+// Attaches to the sequencer under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_sequencer_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_sequencer_create_or_attach(const char *name,
+                                            uint64_t first,
+                                            struct shm_sequencer_t *sequencer);
+
+// Adds a sequencer to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `first`: the number
+// of the first turn.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_sequencer(struct shm_contents_t contents,
+                                        const char *entry,
+                                        uint64_t first);
+
+// Attaches to the sequencer in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `sequencer`: receives the
+// handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_sequencer_attach_in(struct shm_segment_t segment,
+                                     const char *entry,
+                                     struct shm_sequencer_t *sequencer);
+
+// Makes a sequencer in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_sequencer_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `first`: the number of the first
+// turn. `sequencer`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_sequencer_create_at(void *address,
+                                     uint64_t length,
+                                     uint64_t first,
+                                     struct shm_sequencer_t *sequencer);
+
+// Attaches to the sequencer at an address of the caller's. Zero bytes are one already.
+//
+// Parameters: as for `shm_sequencer_create_at`.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_sequencer_attach_at(void *address, uint64_t length, struct shm_sequencer_t *sequencer);
+
+// Says how many bytes a sequencer takes at an address.
+//
+// Parameters: `first`: the number of the first turn. `size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_sequencer_size(uint64_t first, uint64_t *size);
+
+// Gives the handle back. The sequencer itself stays where it is, for others.
+//
+// Parameters: `sequencer`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_sequencer_detach(struct shm_sequencer_t sequencer);
+
+// Takes the turn with a number, when all before it are over, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `sequencer`: a handle. `number`: which turn.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BROKEN` if the holder of an earlier turn died (`shm_sequencer_recover`,
+// `shm_sequencer_skip`), `SHM_STATUS_DEADLOCK` if this thread has a turn, `SHM_STATUS_INVALID_ARGUMENT` for a turn that is over
+// or taken, `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: the thread that takes the turn owns it, and ends it.
+// Death: of the holder, its thread or its process, is `SHM_STATUS_BROKEN` to all who wait or come, until somebody takes the turn
+// over or skips it.
+shm_status_t shm_sequencer_turn(struct shm_sequencer_t sequencer,
+                                uint64_t number);
+
+// Takes the turn with a number, when all before it are over, if that is possible at once.
+//
+// Parameters: `sequencer`: a handle. `number`: which turn.
+// Returns: `SHM_STATUS_BUSY` if an earlier turn is not over; otherwise as `shm_sequencer_turn`.
+// Thread use: as `shm_sequencer_turn`.
+// Death: as `shm_sequencer_turn`.
+shm_status_t shm_sequencer_try_turn(struct shm_sequencer_t sequencer, uint64_t number);
+
+// Takes the turn with a number, when all before it are over, waiting for a time at most.
+//
+// Parameters: `sequencer`: a handle. `number`: which turn. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there,
+// `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_sequencer_turn`.
+// Thread use: as `shm_sequencer_turn`.
+// Death: as `shm_sequencer_turn`.
+shm_status_t shm_sequencer_turn_timeout_ns(struct shm_sequencer_t sequencer,
+                                           uint64_t number,
+                                           int64_t timeout_ns);
+
+// Takes the turn with a number, when all before it are over, waiting until a deadline at most.
+//
+// Parameters: `sequencer`: a handle. `number`: which turn. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed
+// still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_sequencer_turn`.
+// Thread use: as `shm_sequencer_turn`.
+// Death: as `shm_sequencer_turn`.
+shm_status_t shm_sequencer_turn_until_ns(struct shm_sequencer_t sequencer,
+                                         uint64_t number,
+                                         int64_t deadline_ns);
+
+// Takes the turn with a number, when all before it are over, waiting until a deadline at most, or until a signal handler has run
+// in this thread.
+//
+// Parameters: `sequencer`: a handle. `number`: which turn. `deadline_ns`: as for `shm_sequencer_turn_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_sequencer_turn_until_ns`.
+// Thread use: as `shm_sequencer_turn`.
+// Death: as `shm_sequencer_turn`.
+shm_status_t shm_sequencer_turn_interruptible_ns(struct shm_sequencer_t sequencer,
+                                                 uint64_t number,
+                                                 int64_t deadline_ns);
+
+// Takes over the turn of somebody who died.
+//
+// Parameters: `sequencer`: a handle. `number`: the current turn.
+// Returns: `SHM_STATUS_OK` with the turn, `SHM_STATUS_BUSY` if its holder lives or an earlier turn is not over,
+// `SHM_STATUS_INVALID_ARGUMENT` if it is over; otherwise as `shm_sequencer_turn`.
+// Thread use: as `shm_sequencer_turn`.
+// Death: as `shm_sequencer_turn`.
+shm_status_t shm_sequencer_recover(struct shm_sequencer_t sequencer,
+                                   uint64_t number);
+
+// Ends the turn of this thread: the next one begins.
+//
+// Parameters: `sequencer`: the handle through which this thread took the turn.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: only the thread that took the turn.
+// Death: half-way has ended it or not.
+shm_status_t shm_sequencer_end(struct shm_sequencer_t sequencer);
+
+// Passes over a turn that nobody will take, or whose holder died.
+//
+// Parameters: `sequencer`: a handle. `number`: the current turn, or one that comes soon.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BUSY` if somebody has it, or it is too far ahead; `SHM_STATUS_INVALID_ARGUMENT` if it is
+// over, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has skipped it or not.
+shm_status_t shm_sequencer_skip(struct shm_sequencer_t sequencer,
+                                uint64_t number);
+
+// Begins anew, with another turn.
+//
+// Parameters: `sequencer`: a handle. `number`: the turn that comes next.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BUSY` if somebody has a turn, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_CORRUPTED`,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has reset it or not.
+shm_status_t shm_sequencer_reset(struct shm_sequencer_t sequencer,
+                                 uint64_t number);
+
+// Says which turn it is now, and whether its holder died.
+//
+// Parameters: `sequencer`: a handle. `current`: receives the number of the turn. `is_broken`: receives 1 if its holder died,
+// otherwise 0; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of the holder shows as broken.
+shm_status_t shm_sequencer_state(struct shm_sequencer_t sequencer,
+                                 uint64_t *current,
+                                 int32_t *is_broken);
+
+// Returns the time that deadlines are given in: nanoseconds of CLOCK_MONOTONIC, which every process of a machine reads alike.
+//
+// Parameters: none.
+// Returns: the number of nanoseconds.
+// Thread use: any thread, signal handlers included.
+// Death: no shared memory is touched.
+int64_t shm_clock_ns(void);
 
 #ifdef __cplusplus
 }  // extern "C"

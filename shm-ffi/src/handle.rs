@@ -301,6 +301,51 @@ pub(crate) fn change<H: Handle>(
     Ok(())
 }
 
+/// Takes what [`Pin::hold`] left for this handle in this thread, and leaves what `turn` makes of it: nothing, if it is given up for good.
+///
+/// # Errors
+/// As [`let_go`].
+pub(crate) fn exchange<H: Handle, T>(
+    handle: H,
+    wanted: impl Fn(&Held) -> bool,
+    turn: impl FnOnce(Held) -> (Option<Held>, T),
+) -> Outcome<T> {
+    let id = handle.id();
+    let desk = pin::desk();
+    let Some((place, held)) = desk.find(id, wanted) else { return Err(not_held(handle)) };
+    if matches!(held, Held::Inherited) {
+        desk.attach(place, held);
+        return Err(inherited(H::Object::NAME));
+    }
+    let (left, result) = turn(held);
+    match left {
+        Some(left) => desk.attach(place, left),
+        None => remove(desk, place, id),
+    }
+    Ok(result)
+}
+
+/// Looks at what [`Pin::hold`] left for this handle in this thread.
+///
+/// # Errors
+/// As [`let_go`]. What it is not meant for, `at` answers with none.
+pub(crate) fn look<H: Handle, T>(
+    handle: H,
+    wanted: impl Fn(&Held) -> bool,
+    at: impl FnOnce(&mut Held) -> Option<T>,
+) -> Outcome<T> {
+    exchange(handle, wanted, |mut held| {
+        let found = at(&mut held);
+        (Some(held), found)
+    })?
+    .ok_or_else(|| not_held(handle))
+}
+
+/// Whether this thread holds something through the handle, or the one did that forked it.
+pub(crate) fn holds<H: Handle>(handle: H) -> bool {
+    pin::desk().holds(handle.id())
+}
+
 #[cold]
 fn inherited(name: &str) -> Failure {
     Failure::new(

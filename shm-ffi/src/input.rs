@@ -15,7 +15,6 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::time::Duration;
 
 /// Where a result goes. Zeroed at first, so that after a failure nobody takes old bytes for a result.
 pub(crate) struct Output<T>(NonNull<T>);
@@ -105,14 +104,6 @@ pub(crate) unsafe fn name_or_none(text: *const c_char) -> Outcome<Option<Segment
     }
     // SAFETY: the caller's promise.
     unsafe { name(text) }.map(Some)
-}
-
-/// A span of time; none is for ever.
-pub(crate) fn seconds(seconds: f64) -> Outcome<Option<Duration>> {
-    if seconds.is_nan() || seconds < 0.0 {
-        return Err(Failure::argument(format_args!("the argument `seconds` is {seconds}; give 0 or more")));
-    }
-    Ok(Duration::try_from_secs_f64(seconds).ok())
 }
 
 /// A struct that begins with its size as the caller knows it: fields that the caller does not know are zero.

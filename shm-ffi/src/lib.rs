@@ -5,6 +5,7 @@
 //! | `status.rs`, `error.rs` | what functions return; the text of the last error |
 //! | `types.rs` | options, element types, what is known about arrays and segments |
 //! | `segment.rs`, `contents.rs`, `list.rs`, `array.rs`, `exclusive.rs` | segments and arrays |
+//! | `callback.rs`, `memory.rs` | functions that the library calls; memory that it allocates for the caller |
 //! | `sync/` | the primitives, one file each |
 //!
 //! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` and `info` (what comes in
@@ -38,6 +39,10 @@ mod array;
 
 mod exclusive;
 
+mod callback;
+
+mod memory;
+
 mod sync;
 
 // What is underneath.
@@ -49,10 +54,12 @@ mod input;
 mod pin;
 
 pub use array::*;
+pub use callback::{shm_action_t, shm_once_run_t};
 pub use contents::*;
 pub use error::{shm_last_errno, shm_last_error};
 pub use exclusive::*;
 pub use list::*;
+pub use memory::shm_free;
 pub use segment::*;
 pub use status::*;
 pub use sync::*;

@@ -157,7 +157,7 @@ fn library_has_a_versioned_soname() {
 fn static_library_suffices() {
     let folder = Scratch::new("static");
     let (source, program) = (folder.path.join("static.c"), folder.path.join("static"));
-    let text = "#include <shm.h>\nint main(void) { shm_mutex_t m; return shm_mutex_create(NULL, NULL, &m) || shm_mutex_detach(m); }\n";
+    let text = "#include <shm.h>\nint main(void) { shm_mutex_t m; return shm_mutex_create(NULL, NULL, 0, &m) || shm_mutex_detach(m); }\n";
     std::fs::write(&source, text).unwrap();
     let mut command = Command::new("cc");
     command.args(support::STRICT).arg("-I").arg(Path::new(HOME).join("include")).arg(&source);

@@ -105,7 +105,7 @@ macro_rules! programs {
     };
 }
 
-programs! { smoke arrays segments misuse threads wrapper }
+programs! { smoke arrays segments misuse threads wrapper locks waits }
 
 /// Whether the C compiler can link with AddressSanitizer, and the result runs here.
 fn sanitizer_works() -> bool {

@@ -1,12 +1,14 @@
 //! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::cpus;
 use crate::error::Error;
-use crate::fork::thread_count;
+use crate::fork::{DiesWith, Forking};
+use crate::hooks::Hooks;
 use crate::recovery::Policy;
 use crate::schedule::Schedule;
+use crate::warning::Warning;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -43,16 +45,8 @@ pub struct MapReduce<P = fn(usize, usize)> {
     schedule: Option<Schedule>,
     pub(crate) ordered: bool,
     warning: Warning,
+    hooks: Hooks,
     pub(crate) progress: Option<Arc<P>>,
-}
-
-/// What happens before the fork in a master with several threads.
-#[derive(Clone)]
-enum Warning {
-    /// One line on standard error, once in the life of the process.
-    Once,
-    Never,
-    Call(Arc<dyn Fn(&str) + Send + Sync>),
 }
 
 impl MapReduce {
@@ -77,6 +71,7 @@ impl MapReduce {
             schedule: None,
             ordered: false,
             warning: Warning::Once,
+            hooks: Hooks::NONE,
             progress: None,
         }
     }
@@ -240,6 +235,7 @@ impl<P> MapReduce<P> {
             schedule: self.schedule,
             ordered: self.ordered,
             warning: self.warning,
+            hooks: self.hooks,
             progress: Some(Arc::new(progress)),
         }
     }
@@ -286,6 +282,46 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Has three functions called around each fork of this pool, also of workers that replace others and of those that are kept: `before` and `parent`
+    /// in the master, in the thread that forks, `child` in the new process before anything else of the program's. For runtimes that have to be told of
+    /// forks: Python's `PyOS_BeforeFork`, `PyOS_AfterFork_Parent` and `PyOS_AfterFork_Child`. A second call replaces the functions of the first.
+    ///
+    /// The order is: the [warning](MapReduce::on_warning) if there is one, `before`, writing out standard output and error, the fork, then `parent`
+    /// and `child`. Each `before` that returns is followed by one `parent`, also when the system refuses the fork. They may print, wait for other
+    /// threads and allocate; they may not use this pool, whose forks would call them again. `child` runs in a process with one thread, and a lock that
+    /// another thread of the master held stays locked there: that is for `before` to prevent.
+    ///
+    /// # Panics
+    /// A panic of `before` or `parent` goes on in the caller when the workers that were forked already are gone; after one of `before` there is no fork
+    /// and no `parent`. A panic of `child` is the worker's: [`Panicked`](crate::ErrorKind::Panicked), at no item.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let (here, forks) = (std::process::id(), Arc::new(AtomicU32::new(0)));
+    /// let count = forks.clone();
+    /// let pool = MapReduce::new().workers(2).threads_ok().fork_hooks(
+    ///     || println!("about to fork"),
+    ///     move || assert!(count.fetch_add(1, Ordering::Relaxed) < 2, "one for each worker"),
+    ///     move || assert_ne!(std::process::id(), here),
+    /// );
+    /// assert_eq!(pool.map(0..3, |_worker, i| i)?, [0, 1, 2]);
+    /// assert_eq!(forks.load(Ordering::Relaxed), 2);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fork_hooks(
+        mut self,
+        before: impl Fn() + Send + Sync + 'static,
+        parent: impl Fn() + Send + Sync + 'static,
+        child: impl Fn() + Send + Sync + 'static,
+    ) -> MapReduce<P> {
+        self.hooks = Hooks::new(before, parent, child);
+        self
+    }
+
     /// Returns how many workers a map with enough items forks: at most one for each item.
     ///
     /// ```
@@ -301,23 +337,9 @@ impl<P> MapReduce<P> {
         items == 0 || items < self.serial_below || self.worker_count() == 0
     }
 
-    /// To be called before a fork.
-    pub(crate) fn warn_of_threads(&self) {
-        static WARNED: Once = Once::new();
-        if matches!(self.warning, Warning::Never)
-            || WARNED.is_completed() && matches!(self.warning, Warning::Once)
-        {
-            return;
-        }
-        let Some(threads) = thread_count().filter(|threads| *threads > 1) else { return };
-        let text = format!(
-            "shm-pool: this process has {threads} threads, and forked workers have only one; a lock that another thread holds now stays \
-             locked in them. Fork before the threads start, or say MapReduce::threads_ok()"
-        );
-        match &self.warning {
-            Warning::Call(warning) => warning(&text),
-            _ => WARNED.call_once(|| eprintln!("{text}")),
-        }
+    /// How a team of this pool is forked.
+    pub(crate) fn forking(&self, dies_with: DiesWith) -> Forking {
+        Forking { hooks: self.hooks.clone(), warning: self.warning.clone(), dies_with }
     }
 }
 
@@ -339,6 +361,7 @@ impl<P> Clone for MapReduce<P> {
             schedule: self.schedule,
             ordered: self.ordered,
             warning: self.warning.clone(),
+            hooks: self.hooks.clone(),
             progress: self.progress.clone(),
         }
     }

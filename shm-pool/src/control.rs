@@ -181,7 +181,9 @@ struct Ordered {
     section: Mutex<u32>,
 }
 
-// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Sync` by itself.
+// SAFETY: the pointer leads to atomics in a mapping that `_segment` keeps; everything else is `Send` by itself.
+unsafe impl Send for Control {}
+// SAFETY: the same, and everything else is `Sync` by itself.
 unsafe impl Sync for Control {}
 
 /// Address space for results, the first that the system grants. Memory is taken as it is used.
@@ -337,6 +339,31 @@ impl Control {
         let word = self.owner(batch).load(Ordering::Relaxed);
         let rank = (word & 0xFFFF_FFFF) as usize;
         ((word >> 32) as u32 == run && rank > 0).then(|| rank - 1)
+    }
+
+    /// For the master: lets the workers begin with a run.
+    pub(crate) fn begin_run(&self, run: u32) {
+        let header = self.header();
+        if let Some(order) = self.order() {
+            order.reset();
+        }
+        header.cursor.store(u64::from(run) << 32, Ordering::Release);
+        header.run.store(run, Ordering::SeqCst); // see `next_run` in worker.rs
+        if header.sleepers.load(Ordering::SeqCst) > 0 {
+            wake_all(&header.run);
+        }
+    }
+
+    /// For the master: has the workers leave at their next item, or where they wait.
+    pub(crate) fn stop(&self) {
+        let header = self.header();
+        header.stop.store(1, Ordering::SeqCst);
+        header.run.fetch_add(1, Ordering::SeqCst); // so that nobody begins to sleep on the old number
+        wake_all(&header.run);
+        wake_all(&header.freed);
+        if let Some(order) = self.order() {
+            order.stop();
+        }
     }
 
     /// Whether there is a block that the master will free.

@@ -153,8 +153,9 @@ impl Error {
         self
     }
 
-    pub(crate) fn worker(mut self, rank: usize, pid: u32) -> Error {
-        (self.0.rank, self.0.pid) = (Some(rank), Some(pid));
+    /// Names the worker; one that is a thread has no process id of its own.
+    pub(crate) fn worker(mut self, rank: usize, pid: impl Into<Option<u32>>) -> Error {
+        (self.0.rank, self.0.pid) = (Some(rank), pid.into());
         self
     }
 
@@ -207,7 +208,7 @@ impl Error {
         self.0.rank
     }
 
-    /// Returns the process id that the worker had.
+    /// Returns the process id that the worker had; nothing for a thread.
     ///
     /// ```
     /// use shm_pool::MapReduce;

@@ -1,8 +1,8 @@
 //! Worker processes: forked, watched through a pidfd, killed and reaped.
 //!
 //! The fork goes through libc, which registers the robust list of the child anew and keeps `malloc` usable there. The child asks for SIGKILL when the
-//! *thread* that forked it ends (`PR_SET_PDEATHSIG`, prctl(2)). That is the right moment here: the thread is blocked in a map, or owns
-//! the crew, which cannot leave it; when it ends, nobody waits for the workers any more. The child leaves by `_exit` only, so the parent's exit handlers
+//! *thread* that is its parent ends (`PR_SET_PDEATHSIG`, prctl(2)). That is the one that forks it, which is right for a map: the thread is blocked in it;
+//! when it ends, nobody waits for the workers any more. Children that may outlive it get another parent, see `adopt.rs`. The child leaves by `_exit` only, so the parent's exit handlers
 //! and destructors never run in it: also when the user's function calls `exit`, because a handler that is registered in the child runs before all that it
 //! inherited and leaves at once (on_exit(3): handlers run in reverse order).
 
@@ -14,10 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 
+use crate::adopt;
 use crate::error::Exit;
+use crate::hooks::Hooks;
 use crate::stdio::{self, Quiet};
+use crate::warning::Warning;
 
 unsafe extern "C" {
     /// glibc's on_exit(3), which tells the handler the exit code.
@@ -36,46 +39,80 @@ pub(crate) struct Child {
     exit: Option<Exit>,
 }
 
-/// Forks; the child runs `work` and ends with the code that it returns.
-pub(crate) fn fork(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Child> {
+/// How a pool forks.
+#[derive(Clone)]
+pub(crate) struct Forking {
+    pub(crate) hooks: Hooks,
+    pub(crate) warning: Warning,
+    pub(crate) dies_with: DiesWith,
+}
+
+/// Whose end is the child's end too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiesWith {
+    /// The thread that forks: it waits for the child.
+    Thread,
+    /// This process: the child may be given to another thread.
+    Process,
+}
+
+/// Forks between the program's hooks; the child runs `work`, which calls the child's hook, and ends with the code that it returns.
+pub(crate) fn fork(forking: &Forking, work: impl FnOnce() -> i32) -> io::Result<Child> {
+    forking.hooks.before();
+    let quiet = Quiet::new();
+    let is_main_thread = rustix::thread::gettid() == rustix::process::getpid();
+    let child = match forking.dies_with {
+        DiesWith::Process if !is_main_thread => adopt::fork(&quiet, work),
+        DiesWith::Process | DiesWith::Thread => fork_child(&quiet, work),
+    };
+    drop(quiet);
+    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| forking.hooks.parent())) {
+        // Nobody else knows of the child.
+        drop(child.map(Child::end));
+        panic::resume_unwind(panic);
+    }
+    child
+}
+
+/// Forks a child of this thread.
+fn fork_child(quiet: &Quiet, work: impl FnOnce() -> i32) -> io::Result<Child> {
     let parent = (rustix::process::getpid(), rustix::thread::gettid());
     // SAFETY: `fork` has no preconditions. In the child of a process with several threads only this thread exists: what is called there are this
     // crate (whose shared state is the control segment), the allocator and stdio (kept usable by libc and by `Quiet`) and the user's function,
     // about whose limits the documentation of `MapReduce` speaks. The child ends in `leave` and neither returns nor unwinds into the caller's frames.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let code = panic::catch_unwind(AssertUnwindSafe(|| {
-            quiet.release();
-            begin(parent);
-            work()
-        }));
-        leave(code.unwrap_or(BROKEN));
+        be_child(quiet, || begin(parent), work);
     }
     let pid = if pid < 0 { None } else { Pid::from_raw(pid) };
-    let pid = pid.ok_or_else(io::Error::last_os_error)?;
-    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Child { pid, pidfd: Some(pidfd), exit: None }),
-        // The program lets the kernel reap its children, and this one has ended already.
-        Err(Errno::SRCH) => Ok(Child { pid, pidfd: None, exit: None }),
-        Err(errno) => {
-            // Without a pidfd its end could not be noticed. The pid is our child's until it is waited for.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-            Err(errno.into())
-        }
-    }
+    Child::of(pid.ok_or_else(io::Error::last_os_error)?)
+}
+
+/// The life of a child.
+pub(crate) fn be_child(quiet: &Quiet, begin: impl FnOnce(), work: impl FnOnce() -> i32) -> ! {
+    let code = panic::catch_unwind(AssertUnwindSafe(|| {
+        quiet.release();
+        begin();
+        // SAFETY: the handler is a function of this library that takes these arguments and does not use the second.
+        unsafe { on_exit(leave_handler, std::ptr::null_mut()) };
+        work()
+    }));
+    leave(code.unwrap_or(BROKEN))
 }
 
 /// The first steps of the child; `parent` is the process and the thread that forked.
 fn begin(parent: (Pid, Pid)) {
-    // It fails for no signal that exists.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    die_with_parent();
     // The signal is not sent for an end that came before. The process may go on without the thread, so both are looked at.
     if rustix::process::getppid() != Some(parent.0) || !thread_lives(parent.0, parent.1) {
         leave(BROKEN);
     }
-    // SAFETY: the handler is a function of this library that takes these arguments and does not use the second.
-    unsafe { on_exit(leave_handler, std::ptr::null_mut()) };
+}
+
+/// Has the kernel kill this process when the thread that is its parent ends.
+pub(crate) fn die_with_parent() {
+    // It fails for no signal that exists.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
 /// Whether a process has a thread of this number; tgkill(2) with signal 0.
@@ -104,6 +141,21 @@ pub(crate) fn vanish() -> ! {
 }
 
 impl Child {
+    /// The child of this number, which nobody has waited for.
+    pub(crate) fn of(pid: Pid) -> io::Result<Child> {
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Child { pid, pidfd: Some(pidfd), exit: None }),
+            // The program lets the kernel reap its children, and this one has ended already.
+            Err(Errno::SRCH) => Ok(Child { pid, pidfd: None, exit: None }),
+            Err(errno) => {
+                // Without a pidfd its end could not be noticed. The pid is our child's until it is waited for.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                wait_for(pid);
+                Err(errno.into())
+            }
+        }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get() as u32
     }
@@ -136,6 +188,17 @@ impl Child {
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
+
+    /// Kills it, and returns when it is gone.
+    fn end(self) {
+        self.kill();
+        wait_for(self.pid);
+    }
+}
+
+/// Returns when a child of this process has ended, and collects its status.
+pub(crate) fn wait_for(pid: Pid) {
+    while matches!(rustix::process::waitpid(Some(pid), WaitOptions::empty()), Err(Errno::INTR)) {}
 }
 
 /// How a child has ended, if it has.
@@ -171,8 +234,11 @@ pub(crate) fn thread_count() -> Option<usize> {
 mod tests {
     use super::*;
 
+    const PLAIN: Forking =
+        Forking { hooks: Hooks::NONE, warning: Warning::Never, dies_with: DiesWith::Thread };
+
     fn ends(work: impl FnOnce() -> i32) -> Exit {
-        wait(fork(&Quiet::new(), work).unwrap())
+        wait(fork(&PLAIN, work).unwrap())
     }
 
     fn wait(mut child: Child) -> Exit {
@@ -194,7 +260,7 @@ mod tests {
                 std::thread::park()
             }
         };
-        let child = fork(&Quiet::new(), sleep).unwrap();
+        let child = fork(&PLAIN, sleep).unwrap();
         child.kill();
         assert_eq!(wait(child), Exit::Signal(libc::SIGKILL));
     }

@@ -8,6 +8,7 @@
 use std::any::{TypeId, type_name};
 use std::mem::transmute_copy;
 use std::ops::{Range, RangeInclusive};
+use std::sync::{Mutex, PoisonError};
 
 use crate::pages;
 
@@ -82,20 +83,73 @@ impl<T> Items<T> {
                 // SAFETY: the pointer comes from a reference to an item, which by the caller's promise is still whole and will not be used again.
                 unsafe { item.read() }
             }
-            Items::Counted { first, len } => {
-                assert!(index < *len);
-                let bits = first.wrapping_add(index as u64);
-                // SAFETY: `T` is an integer type of this size (`numbers` has seen to it), for which any bits are a value.
-                unsafe {
-                    match size_of::<T>() {
-                        1 => transmute_copy(&(bits as u8)),
-                        2 => transmute_copy(&(bits as u16)),
-                        4 => transmute_copy(&(bits as u32)),
-                        8 => transmute_copy(&bits),
-                        _ => unreachable!("`numbers` knows no other integer types"),
-                    }
-                }
+            // SAFETY: the variant says so.
+            Items::Counted { first, len } => unsafe { number(*first, *len, index) },
+        }
+    }
+}
+
+/// Items that threads take out by number, all from the same memory.
+pub(crate) enum SharedItems<T> {
+    Stored(Vec<Mutex<Option<T>>>),
+    /// As in [`Items`].
+    Counted {
+        first: u64,
+        len: usize,
+    },
+}
+
+impl<T> Items<T> {
+    /// Makes them fit for threads.
+    pub(crate) fn share(self) -> SharedItems<T> {
+        match self {
+            Items::Stored(items) => {
+                SharedItems::Stored(items.into_iter().map(|item| Mutex::new(Some(item))).collect())
             }
+            Items::Counted { first, len } => SharedItems::Counted { first, len },
+        }
+    }
+}
+
+impl<T: Clone> SharedItems<T> {
+    /// Takes an item out, or a copy of it, if it may be needed once more.
+    ///
+    /// # Panics
+    /// If there is no item of this number, or no more; and if the copying does.
+    #[inline]
+    pub(crate) fn take(&self, index: usize, is_kept: bool) -> T {
+        match self {
+            // SAFETY: the variant says so.
+            SharedItems::Counted { first, len } => unsafe { number(*first, *len, index) },
+            SharedItems::Stored(items) => {
+                // A panic of the copying leaves the item as it is.
+                let mut item = items[index].lock().unwrap_or_else(PoisonError::into_inner);
+                let item = if is_kept { item.clone() } else { item.take() };
+                item.expect("an item is taken once")
+            }
+        }
+    }
+}
+
+/// The item of this number, of `len` consecutive ones.
+///
+/// # Safety
+/// `T` is an integer type of 8 bytes at most.
+///
+/// # Panics
+/// If there is no item of this number.
+#[inline]
+unsafe fn number<T>(first: u64, len: usize, index: usize) -> T {
+    assert!(index < len);
+    let bits = first.wrapping_add(index as u64);
+    // SAFETY: `T` is an integer type of this size, for which any bits are a value.
+    unsafe {
+        match size_of::<T>() {
+            1 => transmute_copy(&(bits as u8)),
+            2 => transmute_copy(&(bits as u16)),
+            4 => transmute_copy(&(bits as u32)),
+            8 => transmute_copy(&bits),
+            _ => unreachable!("`numbers` knows no other integer types"),
         }
     }
 }

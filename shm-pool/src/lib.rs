@@ -3,8 +3,11 @@
 //! - [`MapReduce`]: the pool: [`map`](MapReduce::map), [`map_reduce`](MapReduce::map_reduce), [`map_plain`](MapReduce::map_plain) for many tiny results,
 //!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
+//! - [`WithState`]: the same maps, with a state that each worker makes once and gets back with every item.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
+//! - [`Background`]: one call in a child, awaited later.
+//! - [`Backend`], [`On`]: the same maps by processes or by threads, as the program chooses while it runs.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
 //! - [`MapError`], [`Error`], [`ErrorKind`], [`Exit`]: which worker failed at which item, why, and what was finished before.
 //!
@@ -29,6 +32,8 @@
 //! # }
 //! ```
 
+mod adopt;
+mod background;
 mod builder;
 mod chunks;
 mod control;
@@ -36,26 +41,35 @@ mod cpus;
 mod crew;
 mod error;
 mod fork;
+mod hooks;
 mod inbox;
 mod items;
 mod map;
 mod master;
+mod on;
 mod order;
 mod pages;
 mod recovery;
 mod results;
 mod schedule;
 mod skip;
+mod state;
 mod stdio;
+mod threads;
 mod trouble;
+mod warning;
 mod wire;
+mod work;
 mod worker;
 
+pub use background::Background;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use on::{Backend, On, OnSkipFailed};
 pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
+pub use state::WithState;
 pub use worker::Worker;
 
 /// The example of the repository's front page is a test.

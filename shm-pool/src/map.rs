@@ -9,12 +9,14 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::Crew;
+use crate::crew::{Crew, Lent, on_chunks};
 use crate::error::{Error, MapError};
+use crate::fork::DiesWith;
 use crate::items::Items;
 use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
 use crate::wire::{Pack, Plain, Unpack};
+use crate::work::{Around, Work};
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -77,20 +79,14 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         Ok(self.outcome(self.policy(), items, work, reduce)?.into_results())
     }
 
-    /// The map behind both fronts.
-    pub(crate) fn outcome<I, R, S, F, G>(
+    /// The map behind all fronts.
+    pub(crate) fn outcome<I: IntoIterator, R: Serialize + DeserializeOwned, S>(
         &self,
         policy: Policy,
         items: I,
-        work: F,
-        reduce: G,
-    ) -> Result<Outcome<S>, MapError<S>>
-    where
-        I: IntoIterator,
-        F: Fn(&Worker, I::Item) -> R,
-        R: Serialize + DeserializeOwned,
-        G: FnMut(usize, R) -> S,
-    {
+        work: impl Work<I::Item, R>,
+        reduce: impl FnMut(usize, R) -> S,
+    ) -> Result<Outcome<S>, MapError<S>> {
         let items = Items::collect(items);
         self.checked_schedule(&operation(items.len()))?;
         if self.is_serial(items.len()) {
@@ -100,16 +96,16 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     }
 
     /// Works on the items in this thread.
-    fn in_master<T, R, S>(
+    pub(crate) fn in_master<T, R, S>(
         &self,
         items: Items<T>,
-        work: impl Fn(&Worker, T) -> R,
+        work: impl Work<T, R>,
         mut reduce: impl FnMut(usize, R) -> S,
     ) -> Outcome<S> {
         let total = items.len();
         let worker = Worker::master(self.ordered);
         Outcome::serial(items.map_all(|index, item| {
-            let result = worker.at_item(index, || work(&worker, item));
+            let result = worker.at_item(index, || work.call(&worker, item));
             let reduced = reduce(index, result);
             self.tell_progress(index + 1, total);
             reduced
@@ -121,21 +117,21 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         &self,
         policy: Policy,
         items: Items<T>,
-        work: impl Fn(&Worker, T) -> R,
+        work: impl Work<T, R>,
         reduce: impl FnMut(usize, R) -> S,
     ) -> Result<Outcome<S>, MapError<S>> {
         let total = items.len();
-        self.warn_of_threads();
-        let work = |worker: &Worker, index| {
+        let call = |worker: &Worker, index| {
             // SAFETY: this runs in forked workers only, in each of them once for an item at most (`Team::fork`: a second try is another process's). They
             // end by `_exit`, so nothing there drops the items, and nothing else uses them.
             let item = unsafe { items.take(index) };
-            work(worker, item)
+            work.call(worker, item)
         };
         let (operation, workers) = (operation(total), self.worker_count());
-        let schedule = self.checked_schedule(&operation)?;
-        let ordered = self.ordered;
-        let job = Job { operation, items: total, workers, schedule, ordered, kept: false, policy };
+        let work = Around { call, end: || work.end() };
+        let (schedule, forking) = (self.checked_schedule(&operation)?, self.forking(DiesWith::Thread));
+        let (ordered, kept, is_call) = (self.ordered, false, false);
+        let job = Job { operation, items: total, is_call, workers, schedule, ordered, kept, policy, forking };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }
 
@@ -166,30 +162,21 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         Ok(self.plain_outcome(self.policy(), items, work)?.into_results())
     }
 
-    /// The plain map behind both fronts.
-    pub(crate) fn plain_outcome<I, R, F>(
+    /// The plain map behind all fronts.
+    pub(crate) fn plain_outcome<I: IntoIterator, R: Pod>(
         &self,
         policy: Policy,
         items: I,
-        work: F,
-    ) -> Result<Outcome<R>, MapError<R>>
-    where
-        I: IntoIterator,
-        F: Fn(&Worker, I::Item) -> R,
-        R: Pod,
-    {
+        work: impl Work<I::Item, R>,
+    ) -> Result<Outcome<R>, MapError<R>> {
         let items = Items::collect(items);
         let total = items.len();
         self.checked_schedule(&operation(total))?;
         if self.is_serial(total) {
             return Ok(self.in_master(items, work, |_index, result| result));
         }
-        self.forked(
-            policy,
-            items,
-            |worker: &Worker, item| Plain(work(worker, item)),
-            |_index, result| result.0,
-        )
+        let call = |worker: &Worker, item| Plain(work.call(worker, item));
+        self.forked(policy, items, Around { call, end: || work.end() }, |_index, result| result.0)
     }
 
     /// Cuts an array into chunks of `chunk_len` elements (the last one may be shorter), lends each to one worker as `&mut`, and returns the results in
@@ -232,12 +219,30 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, work, false)?.run()
+        self.chunks_outcome(self.policy(), array, chunk_len, on_chunks(work)).map(Outcome::into_results)
+    }
+
+    /// The map over chunks behind all fronts.
+    pub(crate) fn chunks_outcome<T, D, R>(
+        &self,
+        policy: Policy,
+        array: &mut Exclusive<'_, T, D>,
+        chunk_len: usize,
+        work: impl for<'c> Work<(usize, &'c mut [T]), R>,
+    ) -> Result<Outcome<R>, MapError<R>>
+    where
+        T: Element,
+        D: Dimension,
+        R: Serialize + DeserializeOwned,
+    {
+        let progress = |done, total| self.tell_progress(done, total);
+        Lent::fork(self, policy, array, chunk_len, work, progress, false)?.outcome()
     }
 
     /// Forks workers for chunks of an array, as [`map_chunks`](MapReduce::map_chunks) does, and keeps them for many runs: for a loop over time steps.
     ///
-    /// Kept workers save the fork, and keep their page tables, which is most of the cost for a large array.
+    /// Kept workers save the fork, and keep their page tables, which is most of the cost for a large array. They die with this process, and not with the
+    /// thread that forked them: the crew may be given to another one.
     ///
     /// # Errors
     /// As [`map_chunks`](MapReduce::map_chunks), as far as the fork is concerned.
@@ -268,15 +273,15 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
     where
         T: Element,
         D: Dimension,
-        F: Fn(&Worker, usize, &mut [T]) -> R + 'a,
-        R: Serialize + DeserializeOwned,
-        P: 'a,
+        F: Fn(&Worker, usize, &mut [T]) -> R + Send + 'a,
+        R: Serialize + DeserializeOwned + 'a,
+        P: Send + Sync + 'a,
     {
-        Crew::fork(self, self.policy(), array, chunk_len, work, true)
+        Crew::fork(self, array, chunk_len, on_chunks(work))
     }
 }
 
 /// What messages say is being done.
-fn operation(items: usize) -> String {
+pub(crate) fn operation(items: usize) -> String {
     format!("map {items} items")
 }

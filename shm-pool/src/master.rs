@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
@@ -14,17 +13,17 @@ use shm_sync::LockError;
 
 use crate::control::{Control, Message, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
-use crate::fork::{self, Child};
+use crate::fork::{self, Child, Forking};
 use crate::inbox::Inbox;
 use crate::order::MOST_ITEMS;
 use crate::recovery::{Policy, Recovery};
 use crate::results::{self, Unreadable};
 use crate::schedule::{Cut, Schedule};
 use crate::skip::Partial;
-use crate::stdio::Quiet;
 use crate::trouble::{Trouble, limits};
 use crate::wire::{Pack, Unpack};
-use crate::worker::{self, Inherited, Worker};
+use crate::work::Work;
+use crate::worker::{self, Inherited};
 
 /// How long workers may take to finish their item when the others have to stop.
 const GRACE: Duration = Duration::from_millis(100);
@@ -46,9 +45,12 @@ pub(crate) struct Team {
     event: OwnedFd,
     pub(crate) kept: bool,
     policy: Policy,
+    forking: Forking,
     pub(crate) run: u32,
     /// What messages say is being done: "map 10 items".
     pub(crate) operation: String,
+    /// Whether it is one call, and messages shall not speak of items and workers.
+    pub(crate) is_call: bool,
     forks: u64,
     /// Whether the workers were ended.
     is_over: bool,
@@ -60,6 +62,8 @@ pub(crate) struct Job {
     pub(crate) operation: String,
     /// How many items there are: 1 at least.
     pub(crate) items: usize,
+    /// Whether it is one call, and messages shall not speak of items and workers.
+    pub(crate) is_call: bool,
     /// How many workers at most: 1 at least.
     pub(crate) workers: usize,
     /// How items are shared out to them.
@@ -69,6 +73,20 @@ pub(crate) struct Job {
     /// Whether they are kept for several runs.
     pub(crate) kept: bool,
     pub(crate) policy: Policy,
+    pub(crate) forking: Forking,
+}
+
+impl Job {
+    /// How many items have turns in the ordered section.
+    pub(crate) fn turns(&self) -> Result<usize, Error> {
+        let turns = if self.ordered { self.items } else { 0 };
+        if turns > MOST_ITEMS {
+            let reason = format!("{turns} items were to be ordered, and there may be {MOST_ITEMS}");
+            return Err(Error::new(ErrorKind::InvalidArgument, &self.operation, reason)
+                .remedy("map fewer items at a time"));
+        }
+        Ok(turns)
+    }
 }
 
 impl Team {
@@ -76,8 +94,9 @@ impl Team {
     ///
     /// `work` is called in the workers only, in a run once for each item, by the run's one worker that has taken it; if that one has ended,
     /// once more by the one that replaces it.
-    pub(crate) fn fork<R: Pack>(job: Job, work: &impl Fn(&Worker, usize) -> R) -> Result<Team, Error> {
-        let Job { operation, items, workers, schedule, ordered, kept, policy } = job;
+    pub(crate) fn fork<R: Pack>(job: Job, work: &impl Work<usize, R>) -> Result<Team, Error> {
+        let turns = job.turns()?;
+        let Job { operation, items, is_call, workers, schedule, kept, policy, forking, .. } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
         let workers = workers.min(cut.batches());
         if workers > MAX_WORKERS {
@@ -86,13 +105,7 @@ impl Team {
                 Error::new(ErrorKind::Fork, operation, reason).remedy("ask for about one for each processor")
             );
         }
-        if ordered && items > MOST_ITEMS {
-            let reason = format!("{items} items were to be ordered, and there may be {MOST_ITEMS}");
-            return Err(
-                Error::new(ErrorKind::InvalidArgument, operation, reason).remedy("map fewer items at a time")
-            );
-        }
-        let control = Control::with_order(workers, cut.batches(), if ordered { items } else { 0 })?;
+        let control = Control::with_order(workers, cut.batches(), turns)?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -101,10 +114,23 @@ impl Team {
                 format!("eventfd failed: {}", std::io::Error::from(errno)),
             )
         })?;
+        worker::prepare_to_record_panics();
         let children = Vec::with_capacity(workers);
         let forks = shm_core::fork_count();
-        let mut team =
-            Team { control, cut, children, event, kept, policy, run: 0, operation, forks, is_over: false };
+        let mut team = Team {
+            control,
+            cut,
+            children,
+            event,
+            kept,
+            policy,
+            forking,
+            run: 0,
+            operation,
+            is_call,
+            forks,
+            is_over: false,
+        };
         if !kept {
             team.begin_run();
         }
@@ -115,14 +141,10 @@ impl Team {
         }
     }
 
-    fn fork_workers<R: Pack>(
-        &mut self,
-        workers: usize,
-        work: &impl Fn(&Worker, usize) -> R,
-    ) -> std::io::Result<()> {
-        let quiet = Quiet::new();
+    fn fork_workers<R: Pack>(&mut self, workers: usize, work: &impl Work<usize, R>) -> std::io::Result<()> {
+        self.forking.warning.before_fork();
         for rank in 0..workers {
-            self.children.push(self.fork_worker(&quiet, rank, &[], work)?);
+            self.children.push(self.fork_worker(rank, &[], work)?);
         }
         Ok(())
     }
@@ -130,19 +152,19 @@ impl Team {
     /// Forks a worker that begins with the items `again`.
     fn fork_worker<R: Pack>(
         &self,
-        quiet: &Quiet,
         rank: usize,
         again: &[Range<usize>],
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> std::io::Result<Child> {
         let inherited = Inherited {
             control: &self.control,
             cut: &self.cut,
             event: self.event.as_fd(),
             kept: self.kept,
+            hooks: &self.forking.hooks,
             again,
         };
-        fork::fork(quiet, || worker::run(&inherited, rank, work))
+        fork::fork(&self.forking, || worker::run(&inherited, rank, work))
     }
 
     /// Puts a fresh worker in the place of one that was reaped and written off. It begins with the items `again`.
@@ -150,9 +172,10 @@ impl Team {
         &mut self,
         rank: usize,
         again: &[Range<usize>],
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> std::io::Result<()> {
-        self.children[rank] = self.fork_worker(&Quiet::new(), rank, again, work)?;
+        self.forking.warning.before_fork();
+        self.children[rank] = self.fork_worker(rank, again, work)?;
         Ok(())
     }
 
@@ -172,16 +195,8 @@ impl Team {
     }
 
     fn begin_run(&mut self) {
-        let header = self.control.header();
         self.run = self.run.wrapping_add(1);
-        if let Some(order) = self.control.order() {
-            order.reset();
-        }
-        header.cursor.store(u64::from(self.run) << 32, Ordering::Release);
-        header.run.store(self.run, Ordering::SeqCst); // see `next_run` in worker.rs
-        if header.sleepers.load(Ordering::SeqCst) > 0 {
-            wake_all(&header.run);
-        }
+        self.control.begin_run(self.run);
     }
 
     /// Has all items worked on once, and calls `reduce` for each result as it arrives, in this thread; `progress` is told how many there are.
@@ -189,57 +204,81 @@ impl Team {
     /// `work` is what the workers were forked with, for those that replace others. After an error the workers are gone.
     pub(crate) fn run<R: Pack + Unpack, S>(
         &mut self,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
         mut reduce: impl FnMut(usize, R) -> S,
         mut progress: impl FnMut(usize),
     ) -> Result<Outcome<S>, MapError<S>> {
-        let mut inbox = Inbox::new(self.cut.items())?;
+        let mut run = self.start()?;
+        match self.advance(&mut run, work, &mut reduce, &mut progress, None) {
+            Ok(_) => Ok(run.take()),
+            Err(error) => Err(MapError::new(error, run.inbox.into_finished())),
+        }
+    }
+
+    /// Begins a run. Unless the workers are kept it is the only one, and they have begun already.
+    pub(crate) fn start<S>(&mut self) -> Result<Run<S>, Error> {
+        self.check_alive()?;
         if self.kept {
-            // In a forked copy the workers are the original's.
-            if self.is_over || self.forks != shm_core::fork_count() {
-                return Err(Error::new(ErrorKind::Ended, &self.operation, "its workers have ended")
-                    .remedy("make a new crew")
-                    .into());
-            }
             self.begin_run();
         }
-        let mut recovery = Recovery::new(self.policy);
+        Ok(Run { inbox: Inbox::new(self.cut.items())?, recovery: Recovery::new(self.policy) })
+    }
+
+    fn check_alive(&self) -> Result<(), Error> {
+        // In a forked copy the workers are the original's.
+        if self.is_over || self.forks != shm_core::fork_count() {
+            return Err(Error::new(ErrorKind::Ended, &self.operation, "its workers have ended")
+                .remedy("make a new one"));
+        }
+        Ok(())
+    }
+
+    /// Goes on with a run until all results are there (and the workers have ended, unless they are kept), or until then; says whether they are.
+    pub(crate) fn advance<R: Pack + Unpack, S>(
+        &mut self,
+        run: &mut Run<S>,
+        work: &impl Work<usize, R>,
+        reduce: &mut impl FnMut(usize, R) -> S,
+        progress: &mut impl FnMut(usize),
+        until: Option<Instant>,
+    ) -> Result<bool, Error> {
+        self.check_alive()?;
+        let Run { inbox, recovery } = run;
         let mut accept = |inbox: &mut Inbox<S>, control: &Control, rank: usize, message: Message| {
-            results::accept(inbox, control, rank, message, &mut reduce)?;
+            results::accept(inbox, control, rank, message, reduce)?;
             progress(inbox.done());
             Ok(())
         };
         // If `reduce` or `progress` panics, the workers are gone before anybody can catch it: they may be writing to what is lent to them.
         let team = EndOnUnwind(self);
-        let outcome = team.0.collect(&mut recovery, &mut inbox, &mut accept, work).map_err(|trouble| {
+        let outcome = team.0.collect(recovery, inbox, &mut accept, work, until).map_err(|trouble| {
             // Results that were on their way are taken in as long as they can be read.
             let readable = !matches!(trouble, Trouble::Unreadable(..));
             team.0.end(&mut |control, rank, message| {
                 if readable {
-                    let _ = accept(&mut inbox, control, rank, message);
+                    let _ = accept(inbox, control, rank, message);
                 }
             });
             let tries = match trouble {
-                Trouble::Died(rank) | Trouble::Gave(rank) => recovery.tries(team.0.item_of(rank, &inbox)),
+                Trouble::Died(rank) | Trouble::Gave(rank) => recovery.tries(team.0.item_of(rank, inbox)),
                 _ => 0,
             };
-            team.0.explain(&trouble, tries, &inbox)
+            team.0.explain(&trouble, tries, inbox)
         });
         std::mem::forget(team);
-        match outcome {
-            Ok(()) => Ok(Outcome { inbox, failures: recovery.failures }),
-            Err(error) => Err(MapError::new(error, inbox.into_finished())),
-        }
+        outcome
     }
 
-    /// Waits until all results are there, and for the workers' end unless they are kept.
+    /// Waits until all results are there, and for the workers' end unless they are kept; false if that was not so by `until`.
     fn collect<R: Pack, S>(
         &mut self,
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
-        work: &impl Fn(&Worker, usize) -> R,
-    ) -> Result<(), Trouble> {
+        work: &impl Work<usize, R>,
+        until: Option<Instant>,
+    ) -> Result<bool, Trouble> {
+        let mut has_looked = false;
         loop {
             // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.
             let mut news = self.drain(&mut |control, rank, message| {
@@ -254,7 +293,7 @@ impl Team {
             }
             let all_ended = self.has_ended();
             if inbox.is_complete() && (self.kept || all_ended) {
-                return Ok(());
+                return Ok(true);
             }
             if all_ended && !news {
                 return Err(Trouble::Unreadable(
@@ -262,8 +301,15 @@ impl Team {
                     Unreadable::Nonsense("results of fewer items than there are"),
                 ));
             }
+            let left = until.map_or(SLEEP, |until| until.saturating_duration_since(Instant::now()));
+            if has_looked && left.is_zero() {
+                return Ok(false);
+            }
+            has_looked = true;
             let (limit, wakes_for) = if news { (REST, WakeFor::Urgent) } else { (SLEEP, WakeFor::All) };
-            self.wait(limit, wakes_for, |slot| slot.has_message() || slot.state() == Some(State::Failed));
+            self.wait(limit.min(left), wakes_for, |slot| {
+                slot.has_message() || slot.state() == Some(State::Failed)
+            });
         }
     }
 
@@ -346,20 +392,20 @@ impl Team {
         }
     }
 
+    /// Kills those that live, and does not wait for their end.
+    pub(crate) fn kill(&self) {
+        if self.forks == shm_core::fork_count() {
+            self.children.iter().for_each(Child::kill);
+        }
+    }
+
     /// Ends all workers and reaps them: those that work may finish their item, if it does not take long.
     fn end(&mut self, each: &mut dyn FnMut(&Control, usize, Message)) {
         if self.forks != shm_core::fork_count() {
             return; // this is a forked copy, and the workers are the original's
         }
         self.is_over = true;
-        let header = self.control.header();
-        header.stop.store(1, Ordering::SeqCst);
-        header.run.fetch_add(1, Ordering::SeqCst); // so that nobody begins to sleep on the old number
-        wake_all(&header.run);
-        wake_all(&header.freed);
-        if let Some(order) = self.control.order() {
-            order.stop();
-        }
+        self.control.stop();
         let deadline = Instant::now() + GRACE;
         let mut drain = |team: &Team| {
             let drained = team.drain(&mut |control, rank, message| {
@@ -394,6 +440,25 @@ impl Team {
     }
 }
 
+/// A run that goes on.
+pub(crate) struct Run<S> {
+    inbox: Inbox<S>,
+    recovery: Recovery,
+}
+
+impl<S> Run<S> {
+    /// What came out of it, when it is complete.
+    pub(crate) fn take(&mut self) -> Outcome<S> {
+        let inbox = std::mem::replace(&mut self.inbox, Inbox::complete(Vec::new()));
+        Outcome { inbox, failures: std::mem::take(&mut self.recovery.failures) }
+    }
+
+    /// From here on a failure is the end of it.
+    pub(crate) fn no_more_tries(&mut self) {
+        self.recovery.give_up();
+    }
+}
+
 /// What came out of a run that did not fail.
 pub(crate) struct Outcome<S> {
     inbox: Inbox<S>,
@@ -401,6 +466,10 @@ pub(crate) struct Outcome<S> {
 }
 
 impl<S> Outcome<S> {
+    pub(crate) fn new(inbox: Inbox<S>, failures: Vec<Error>) -> Outcome<S> {
+        Outcome { inbox, failures }
+    }
+
     /// What the master did itself.
     pub(crate) fn serial(results: Vec<S>) -> Outcome<S> {
         Outcome { inbox: Inbox::complete(results), failures: Vec::new() }

@@ -12,7 +12,7 @@ use crate::master::Team;
 use crate::results::Unreadable;
 use crate::trouble::Trouble;
 use crate::wire::Pack;
-use crate::worker::Worker;
+use crate::work::Work;
 
 /// So many workers may end one after the other, in one place, at no item and without a result in between, before the run fails.
 const ENDS_AT_NO_ITEM: usize = 3;
@@ -52,6 +52,11 @@ impl Recovery {
         Recovery { policy, ..Recovery::default() }
     }
 
+    /// From here on a failure is the end of the run.
+    pub(crate) fn give_up(&mut self) {
+        self.policy = Policy::default();
+    }
+
     pub(crate) fn is_retired(&self, rank: usize) -> bool {
         self.retired.contains(&rank)
     }
@@ -59,6 +64,41 @@ impl Recovery {
     /// How often an item has failed.
     pub(crate) fn tries(&self, item: Option<usize>) -> usize {
         item.and_then(|item| self.tries.get(&item)).copied().unwrap_or(0)
+    }
+
+    /// Whether the run goes on after a worker's end at this item, or at none. An item that is not tried again is skipped then.
+    pub(crate) fn judge<S>(
+        &mut self,
+        control: &Control,
+        rank: usize,
+        item: Option<usize>,
+        inbox: &mut Inbox<S>,
+        explain: impl FnOnce(usize, &Inbox<S>) -> Error,
+    ) -> bool {
+        let policy = self.policy;
+        if !policy.goes_on() {
+            return false;
+        }
+        match item {
+            Some(item) => {
+                let tries = self.tries.entry(item).or_default();
+                *tries += 1;
+                if *tries > policy.retries {
+                    if !policy.skip {
+                        return false;
+                    }
+                    self.failures.push(explain(*tries, inbox));
+                    inbox.skip(item);
+                    if let Some(order) = control.order() {
+                        order.pass(item);
+                    }
+                }
+            }
+            None if self.is_hopeless(rank, inbox.done()) => return false,
+            None if policy.skip => self.failures.push(explain(0, inbox)),
+            None => {}
+        }
+        true
     }
 
     /// Whether workers end in this place again and again, for a reason that no item is to blame for.
@@ -80,11 +120,10 @@ impl Team {
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
-        work: &impl Fn(&Worker, usize) -> R,
+        work: &impl Work<usize, R>,
     ) -> Result<(), Trouble> {
         let (Trouble::Died(rank) | Trouble::Gave(rank)) = trouble else { return Err(trouble) };
-        let policy = recovery.policy;
-        if !policy.goes_on() {
+        if !recovery.policy.goes_on() {
             return Err(trouble);
         }
         // One that has given up has flushed its output, and has nothing to do but to end.
@@ -93,24 +132,9 @@ impl Team {
             accept(inbox, control, rank, message).map_err(|why| Trouble::Unreadable(rank, why))
         })?;
         let item = self.item_of(rank, inbox);
-        match item {
-            Some(item) => {
-                let tries = recovery.tries.entry(item).or_default();
-                *tries += 1;
-                if *tries > policy.retries {
-                    if !policy.skip {
-                        return Err(trouble);
-                    }
-                    recovery.failures.push(self.explain(&trouble, *tries, inbox));
-                    inbox.skip(item);
-                    if let Some(order) = self.control.order() {
-                        order.pass(item);
-                    }
-                }
-            }
-            None if recovery.is_hopeless(rank, inbox.done()) => return Err(trouble),
-            None if policy.skip => recovery.failures.push(self.explain(&trouble, 0, inbox)),
-            None => {}
+        let explain = |tries, inbox: &Inbox<S>| self.explain(&trouble, tries, inbox);
+        if !recovery.judge(&self.control, rank, item, inbox, explain) {
+            return Err(trouble);
         }
         let again = self.unfinished(rank, inbox);
         self.control.write_off(rank);

@@ -50,11 +50,71 @@ pub(crate) struct Outbox<'a> {
     complete: usize,
     first: usize,
     count: usize,
+    pace: Pace,
+}
+
+/// Says when results of slow items are to be sent, and reads the clock seldom for quick ones.
+pub(crate) struct Pace {
     /// Items until the clock is read, and how many it was the last time.
     clock_in: u32,
     clock_every: u32,
     /// When results were sent.
     sent: Instant,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Pace {
+        Pace { clock_in: 1, clock_every: 1, sent: Instant::now() }
+    }
+
+    /// For each result: whether it is time to send what there is.
+    #[inline]
+    pub(crate) fn is_time(&mut self) -> bool {
+        self.clock_in -= 1;
+        self.clock_in == 0 && self.read_clock()
+    }
+
+    #[cold]
+    fn read_clock(&mut self) -> bool {
+        let slow = self.sent.elapsed() >= OFTEN;
+        self.clock_every =
+            if slow { (self.clock_every / 2).max(1) } else { (2 * self.clock_every).min(CLOCK) };
+        self.clock_in = self.clock_every;
+        slow
+    }
+
+    /// Results were sent.
+    pub(crate) fn sent(&mut self) {
+        self.sent = Instant::now();
+    }
+}
+
+/// Where a worker puts its results, those of consecutive items at a time.
+pub(crate) trait Deliver<R> {
+    /// Adds the result of `item`, which follows the one before or begins anew after [`send`](Self::send).
+    fn put(&mut self, item: usize, result: R) -> Result<(), Undelivered>;
+
+    /// Sends what is complete.
+    fn send(&mut self) -> Result<(), Undelivered>;
+
+    /// There is nothing more to come in this run.
+    fn end(&mut self) -> Result<(), Undelivered>;
+}
+
+impl<R: Pack> Deliver<R> for Outbox<'_> {
+    #[inline]
+    fn put(&mut self, item: usize, result: R) -> Result<(), Undelivered> {
+        Outbox::put(self, item, &result)
+    }
+
+    fn send(&mut self) -> Result<(), Undelivered> {
+        Outbox::send(self)
+    }
+
+    fn end(&mut self) -> Result<(), Undelivered> {
+        // There is no later occasion.
+        self.wake_master()
+    }
 }
 
 impl<'a> Outbox<'a> {
@@ -71,9 +131,7 @@ impl<'a> Outbox<'a> {
             complete: 0,
             first: 0,
             count: 0,
-            clock_in: 1,
-            clock_every: 1,
-            sent: Instant::now(),
+            pace: Pace::new(),
         }
     }
 
@@ -89,22 +147,7 @@ impl<'a> Outbox<'a> {
         }
         self.complete = self.buffer.len();
         self.count += 1;
-        self.clock_in -= 1;
-        if self.complete >= FULL || self.clock_in == 0 {
-            return self.maybe_send();
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn maybe_send(&mut self) -> Result<(), Undelivered> {
-        let slow = self.sent.elapsed() >= OFTEN;
-        if self.clock_in == 0 {
-            self.clock_every =
-                if slow { (self.clock_every / 2).max(1) } else { (2 * self.clock_every).min(CLOCK) };
-            self.clock_in = self.clock_every;
-        }
-        if slow || self.complete >= FULL { self.send() } else { Ok(()) }
+        if self.pace.is_time() || self.complete >= FULL { self.send() } else { Ok(()) }
     }
 
     /// Sends what is complete.
@@ -127,7 +170,7 @@ impl<'a> Outbox<'a> {
         self.buffer.clear();
         self.buffer.shrink_to(4 * FULL);
         (self.complete, self.count) = (0, 0);
-        self.sent = Instant::now();
+        self.pace.sent();
         // What is in the ring is safe, whatever becomes of this worker; when the master takes it out matters less.
         self.tell_master(if slot.is_half_full() { WakeFor::Urgent } else { WakeFor::All })
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use shm_core::{Element, Exclusive};
 
 use crate::builder::MapReduce;
-use crate::crew::Crew;
+use crate::crew::on_chunks;
 use crate::error::{Error, MapError};
 use crate::recovery::Policy;
 use crate::worker::Worker;
@@ -48,10 +48,10 @@ impl<P> MapReduce<P> {
 /// # Ok::<(), shm_pool::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct SkipFailed<'a, P = fn(usize, usize)>(&'a MapReduce<P>);
+pub struct SkipFailed<'a, P = fn(usize, usize)>(pub(crate) &'a MapReduce<P>);
 
 impl<P: Fn(usize, usize)> SkipFailed<'_, P> {
-    fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         Policy { skip: true, ..self.0.policy() }
     }
 
@@ -169,7 +169,7 @@ impl<P: Fn(usize, usize)> SkipFailed<'_, P> {
         F: Fn(&Worker, usize, &mut [T]) -> R,
         R: Serialize + DeserializeOwned,
     {
-        Ok(Crew::fork(self.0, self.policy(), array, chunk_len, work, false)?.outcome()?.into_partial())
+        Ok(self.0.chunks_outcome(self.policy(), array, chunk_len, on_chunks(work))?.into_partial())
     }
 }
 

@@ -8,11 +8,18 @@
 
 use std::cell::RefCell;
 use std::io::{self, StderrLock, StdoutLock, Write};
+use std::sync::MutexGuard;
+
+use crate::worker;
 
 /// Keeps standard output and error quiet and their buffers empty while it lives, for a fork.
 ///
 /// With the locks in the hands of the thread that survives in the child, no other thread can leave one held there for ever.
-pub(crate) struct Quiet(RefCell<Option<(StdoutLock<'static>, StderrLock<'static>)>>);
+///
+/// The same goes for the standard library's lock around backtraces, as far as this crate takes those in other threads.
+pub(crate) struct Quiet(RefCell<Option<Locks>>);
+
+type Locks = (StdoutLock<'static>, StderrLock<'static>, MutexGuard<'static, ()>);
 
 impl Quiet {
     /// Waits for threads that are printing.
@@ -22,7 +29,8 @@ impl Quiet {
         // An error means that nobody can read the output; it is not the executor's business to report that.
         let _ = out.flush();
         flush_c();
-        Quiet(RefCell::new(Some((out, err))))
+        // Last: whoever holds it prints nothing.
+        Quiet(RefCell::new(Some((out, err, worker::no_backtraces()))))
     }
 
     /// Gives the locks back: what a forked child does first, with its copy, so that its threads can print.

@@ -5,11 +5,12 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use crate::control::{Failure, State};
-use crate::error::{Error, ErrorKind, Exit};
+use crate::control::{Control, Failure, State};
+use crate::error::{Error, ErrorKind, Exit, Panic};
 use crate::inbox::Inbox;
 use crate::master::Team;
 use crate::results::Unreadable;
+use crate::schedule::Cut;
 
 /// What went wrong in a run, and with which worker.
 #[derive(Debug)]
@@ -46,17 +47,27 @@ impl Team {
         | Trouble::NotReplaced(rank, _)) = *trouble;
         let pid = self.children[rank].pid();
         let slot = self.control.slot(rank);
-        let who = format!("worker {rank} (pid {pid})");
+        let who = match self.is_call {
+            true => format!("its process (pid {pid})"),
+            false => format!("worker {rank} (pid {pid})"),
+        };
         let item = self.item_of(rank, inbox);
         let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        // The one item of a call is not worth a word.
+        let at = |before: &str, item: Option<usize>| match item {
+            Some(item) if !self.is_call => format!("{before}item {item}{tried}"),
+            _ => tried.clone(),
+        };
         let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
         let error = match trouble {
             Trouble::Died(_) => {
                 let exit = self.children[rank].exit().unwrap_or(Exit::Unknown);
                 let working = item.filter(|_| slot.state() == Some(State::Working));
                 let place = match (working, slot.state()) {
-                    (Some(item), _) => format!(" while it worked on item {item}{tried}"),
+                    (Some(item), _) => at(" while it worked on ", Some(item)),
+                    (None, Some(State::Finished)) if self.is_call => " after the call".to_owned(),
                     (None, Some(State::Finished)) => " after its last item".to_owned(),
+                    (None, _) if self.is_call => " beside the call".to_owned(),
                     (None, _) => " between two items".to_owned(),
                 };
                 let error =
@@ -72,18 +83,12 @@ impl Team {
             }
             Trouble::Gave(_) => match slot.failure() {
                 Some(Failure::Panic(panic)) => {
-                    let at = if panic.location.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" ({})", panic.location)
-                    };
-                    let item_text = item.map_or(String::new(), |item| format!(" at item {item}{tried}"));
-                    let reason = format!("{who} panicked{item_text}: {}{at}", panic.message);
+                    let reason = panic.reason(&who, item.filter(|_| !self.is_call), tries);
                     new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
                 }
                 Some(Failure::Encode(text)) => {
-                    let item_text = item.map_or("an item".to_owned(), |item| format!("item {item}{tried}"));
-                    let reason = format!("the result of {item_text} cannot be serialised: {text}");
+                    let of = at(" of ", item);
+                    let reason = format!("the result{of} cannot be serialised: {text}");
                     new(ErrorKind::Encode, reason).at_item(item)
                 }
                 Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
@@ -95,7 +100,8 @@ impl Team {
                 None => new(ErrorKind::Corrupted, format!("{who} gave up and its reason was overwritten")),
             },
             Trouble::Unreadable(_, Unreadable::Decode(item, error)) => {
-                let reason = format!("the result of item {item} cannot be read back: {error}");
+                let of = at(" of ", Some(*item));
+                let reason = format!("the result{of} cannot be read back: {error}");
                 new(ErrorKind::Decode, reason)
                     .at_item(Some(*item))
                     .remedy("its type does not read what it writes; look at its serde attributes")
@@ -114,25 +120,51 @@ impl Team {
             )
             .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)"),
         };
-        error.with_unfinished(self.unfinished(rank, inbox))
+        if self.is_call { error.at_item(None) } else { error.with_unfinished(self.unfinished(rank, inbox)) }
     }
 
     /// The item that a worker is at, or was at when it ended; nothing if it is at none, or has sent that one's result.
     pub(crate) fn item_of<S>(&self, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
-        let slot = self.control.slot(rank);
-        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
-        let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
-        (at_work && self.unfinished(rank, inbox).iter().any(|range| range.contains(&item))).then_some(item)
+        self.control.item_of(&self.cut, self.run, rank, inbox)
     }
 
     /// The items that a worker had taken and whose results have not arrived.
     pub(crate) fn unfinished<S>(&self, rank: usize, inbox: &Inbox<S>) -> Vec<Range<usize>> {
+        self.control.unfinished(&self.cut, self.run, rank, inbox)
+    }
+}
+
+impl Panic {
+    /// What a message says about it.
+    pub(crate) fn reason(&self, who: &str, item: Option<usize>, tries: usize) -> String {
+        let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
+        let at = item.map_or(String::new(), |item| format!(" at item {item}"));
+        let place = if self.location.is_empty() { String::new() } else { format!(" ({})", self.location) };
+        format!("{who} panicked{at}{tried}: {}{place}", self.message)
+    }
+}
+
+impl Control {
+    /// The item that a worker is at in a run, or was at when it ended; nothing if it is at none, or has sent that one's result.
+    pub(crate) fn item_of<S>(&self, cut: &Cut, run: u32, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
+        let slot = self.slot(rank);
+        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
+        let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
+        let unfinished = || self.unfinished(cut, run, rank, inbox);
+        (at_work && unfinished().iter().any(|range| range.contains(&item))).then_some(item)
+    }
+
+    /// The items that a worker had taken in a run and whose results have not arrived.
+    pub(crate) fn unfinished<S>(
+        &self,
+        cut: &Cut,
+        run: u32,
+        rank: usize,
+        inbox: &Inbox<S>,
+    ) -> Vec<Range<usize>> {
         let mut unfinished: Vec<Range<usize>> = Vec::new();
-        for batch in 0..self.cut.batches() {
-            if self.control.taker(self.run, batch) != Some(rank) {
-                continue;
-            }
-            for range in inbox.missing(self.cut.range(batch)) {
+        for batch in (0..cut.batches()).filter(|batch| self.taker(run, *batch) == Some(rank)) {
+            for range in inbox.missing(cut.range(batch)) {
                 match unfinished.last_mut() {
                     Some(last) if last.end == range.start => last.end = range.end,
                     _ => unfinished.push(range),

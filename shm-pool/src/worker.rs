@@ -3,11 +3,14 @@
 //! Also [`Worker`], which the user's function gets. The states that a worker goes through are in `PROTOCOL.md`; forking and leaving are in
 //! `fork.rs`, what is sent and how in `results.rs`.
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
@@ -15,10 +18,12 @@ use rustix::thread::futex;
 
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
+use crate::hooks::Hooks;
 use crate::order::Turns;
-use crate::results::{Outbox, Undelivered};
+use crate::results::{Deliver, Outbox, Undelivered};
 use crate::schedule::Cut;
 use crate::wire::Pack;
+use crate::work::Work;
 use crate::{fork, stdio};
 
 /// Looks at the next run so often before it sleeps.
@@ -54,7 +59,7 @@ impl<'a> Worker<'a> {
         Worker { rank: 0, workers: 0, control: None, turns, in_critical: Cell::new(false) }
     }
 
-    fn new(rank: usize, control: &'a Control) -> Worker<'a> {
+    pub(crate) fn new(rank: usize, control: &'a Control) -> Worker<'a> {
         let turns = control.order().map(|order| Turns::new(Some(order)));
         let (workers, control) = (control.workers(), Some(control));
         Worker { rank, workers, control, turns, in_critical: Cell::new(false) }
@@ -186,6 +191,11 @@ impl Drop for Entered<'_> {
 /// What a worker is unwound with when it waits for what will not come: the run is over.
 struct Stopped;
 
+/// Whether that is what unwound a worker.
+pub(crate) fn is_stop(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<Stopped>()
+}
+
 /// Leaves the function and the loop around it, because the master has stopped the workers.
 pub(crate) fn stop() -> ! {
     if cfg!(panic = "abort") {
@@ -208,6 +218,7 @@ pub(crate) struct Inherited<'a> {
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
     pub(crate) kept: bool,
+    pub(crate) hooks: &'a Hooks,
     /// Items that were taken for this worker before it was forked, by another that has ended. They are of the run that goes on then.
     pub(crate) again: &'a [Range<usize>],
 }
@@ -219,8 +230,8 @@ enum End {
 }
 
 /// Runs worker `rank`; returns its exit code.
-pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&Worker, usize) -> R) -> i32 {
-    let Inherited { control, event, .. } = *inherited;
+pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<usize, R>) -> i32 {
+    let Inherited { control, event, hooks, .. } = *inherited;
     record_panics();
     let slot = control.slot(rank);
     let notify = || -> Result<(), Errno> {
@@ -233,9 +244,20 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Fn(&W
     let mut outbox = Outbox::new(control, rank, &notify);
     let worker = Worker::new(rank, control);
     // What the user's function broke by panicking is not used any more: the process ends.
-    let unwound = panic::catch_unwind(AssertUnwindSafe(|| runs(inherited, &worker, &mut outbox, work)));
+    let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
+        hooks.child();
+        let end = runs(inherited, &worker, &mut outbox, work);
+        work.end();
+        end
+    }));
+    if unwound.is_err() {
+        // As a thread's unwinding would. The first panic is the one that counts.
+        let noted = LAST_PANIC.take();
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| work.end())).map_err(std::mem::forget);
+        LAST_PANIC.set(noted);
+    }
     let end = unwound.unwrap_or_else(|payload| {
-        if payload.is::<Stopped>() {
+        if is_stop(&*payload) {
             outbox.drop_incomplete();
             let _ = outbox.send();
             return End::Done;
@@ -267,7 +289,7 @@ fn runs<R: Pack>(
     inherited: &Inherited,
     worker: &Worker,
     outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    work: &impl Work<usize, R>,
 ) -> End {
     let Inherited { control, cut, kept, mut again, .. } = *inherited;
     let slot = control.slot(worker.rank);
@@ -313,12 +335,12 @@ fn next_run(control: &Control, seen: u32) -> Option<u32> {
 }
 
 /// Works on batches until there are no more.
-fn batches<R: Pack>(
+pub(crate) fn batches<R>(
     control: &Control,
     ranges: impl Iterator<Item = Range<usize>>,
     worker: &Worker,
-    outbox: &mut Outbox,
-    work: &impl Fn(&Worker, usize) -> R,
+    outbox: &mut impl Deliver<R>,
+    work: &impl Work<usize, R>,
 ) -> Result<(), Undelivered> {
     let slot = control.slot(worker.rank);
     let forks = shm_core::fork_count();
@@ -326,12 +348,12 @@ fn batches<R: Pack>(
         slot.set_state(State::Working);
         for item in range {
             slot.item.store(item as u64, Ordering::Relaxed);
-            let result = worker.at_item(item, || work(worker, item));
+            let result = worker.at_item(item, || work.call(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
                 fork::vanish();
             }
-            outbox.put(item, &result)?;
+            outbox.put(item, result)?;
             if control.stopped() {
                 outbox.send()?;
                 return Err(Undelivered::Stopped);
@@ -339,8 +361,7 @@ fn batches<R: Pack>(
         }
         outbox.send()?;
     }
-    // There is no later occasion.
-    outbox.wake_master()
+    outbox.end()
 }
 
 thread_local! {
@@ -349,29 +370,49 @@ thread_local! {
     static LAST_PANIC: Cell<Option<Panic>> = const { Cell::new(None) };
 }
 
-/// Has every panic of the function noted, with place and backtrace, and prints nothing: it arrives as an error.
+/// From here on this thread's panics are noted, with place and backtrace, and not printed: they arrive as errors.
 ///
-/// The hook that was there before takes locks, which another thread of the master may have held during the fork. Threads that the function
-/// starts get it all the same: nobody would hear of their panics otherwise.
-fn record_panics() {
+/// Threads that the function starts get the hook that was there before: nobody would hear of their panics otherwise.
+pub(crate) fn record_panics() {
     CALLS_FUNCTION.set(true);
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if !CALLS_FUNCTION.get() || cfg!(panic = "abort") {
-            return before(info);
-        }
-        let backtrace = std::backtrace::Backtrace::capture();
-        let backtrace = match backtrace.status() {
-            std::backtrace::BacktraceStatus::Captured => backtrace.to_string(),
-            _ => String::new(),
-        };
-        let location = info.location().map_or(String::new(), |location| location.to_string());
-        LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
-    }));
+}
+
+/// Makes [`record_panics`] possible, once in the life of a program, and in the master: a worker could wait for ever for the hook's lock, if
+/// another thread of the master was panicking during the fork.
+///
+/// A hook that the program sets later is called instead; then nothing but the message is noted.
+pub(crate) fn prepare_to_record_panics() {
+    static HOOK: Once = Once::new();
+    // A thread that unwinds may not change the hook, and whoever maps in a destructor then does without.
+    if std::thread::panicking() || cfg!(panic = "abort") {
+        return;
+    }
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CALLS_FUNCTION.get() {
+                return before(info);
+            }
+            let backtrace = {
+                let _alone = no_backtraces();
+                let backtrace = Backtrace::capture();
+                let is_there = backtrace.status() == BacktraceStatus::Captured;
+                if is_there { backtrace.to_string() } else { String::new() }
+            };
+            let location = info.location().map_or(String::new(), |location| location.to_string());
+            LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
+        }));
+    });
+}
+
+/// Keeps other threads from taking backtraces for [`record_panics`] meanwhile.
+pub(crate) fn no_backtraces() -> MutexGuard<'static, ()> {
+    static TAKING: Mutex<()> = Mutex::new(());
+    TAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was noted of the panic with this payload.
-fn last_panic(payload: &(dyn std::any::Any + Send)) -> Panic {
+pub(crate) fn last_panic(payload: &(dyn std::any::Any + Send)) -> Panic {
     let noted = LAST_PANIC.take();
     // `resume_unwind` calls no hook: then the note, if there is one, is of another panic.
     let message = text_of(payload);

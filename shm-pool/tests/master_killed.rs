@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{alone, pool};
+use common::{alone, is_alive, pool, random};
 use shm_core::{Anonymous, SharedArray};
 use shm_testkit::{Coverage, KillTest, fork_child, kill_zone};
 
@@ -31,13 +31,6 @@ fn kill_master(work: fn(&SharedArray<u32, ndarray::Ix1>)) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// Whether a process lives; an orphan that has ended but was not collected by init is dead.
-fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
 }
 
 #[test]
@@ -114,19 +107,168 @@ fn at_every_system_call_of_a_map() {
 }
 
 #[test]
-fn when_the_thread_that_has_a_crew_ends_its_workers_do_too() {
+fn at_every_system_call_of_a_map_that_replaces_a_worker() {
     let _watch = common::watchdog();
-    let pids = std::thread::spawn(|| {
+    alone("at_every_system_call_of_a_map_that_replaces_a_worker", || {
+        let report = KillTest::new("map with a death")
+            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 10).unwrap())
+            .victim(|pids| {
+                kill_zone(|| {
+                    let found = pool(2).retries(1).map_plain(0..40u32, |worker, i| {
+                        // Where the pid of this one is to be found, and of the one before.
+                        let dies = i == 20 && pids.get(9) == 0;
+                        pids.set(
+                            if pids.get(9) == 0 { worker.rank() } else { 2 + worker.rank() },
+                            std::process::id(),
+                        );
+                        if dies {
+                            pids.set(9, 1);
+                            common::kill_self(libc::SIGKILL);
+                        }
+                        i
+                    });
+                    assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
+                })
+            })
+            .check(|pids, _point| {
+                for worker in (0..4).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
+                    while is_alive(worker) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            })
+            .run(Coverage::from_env());
+        println!("{report}");
+    });
+}
+
+/// What a thread that has ended left to the master: it is the process that they die with.
+#[test]
+fn while_a_child_that_another_thread_forked_does_what_it_likes() {
+    alone("while_a_child_that_another_thread_forked_does_what_it_likes", || {
+        kill_master(|pids| {
+            let fork = |rank: usize| {
+                let pids = pids.clone();
+                std::thread::spawn(move || {
+                    let deaf = move || {
+                        // SAFETY: the set is initialised by `sigfillset`; closing descriptors is what is tested.
+                        unsafe {
+                            let mut all: libc::sigset_t = std::mem::zeroed();
+                            libc::sigfillset(&mut all);
+                            libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+                            libc::close_range(3, u32::MAX, 0);
+                        }
+                        pids.set(rank, std::process::id());
+                        while std::hint::black_box(true) {
+                            std::hint::spin_loop();
+                        }
+                    };
+                    pool(1).background(deaf).unwrap()
+                })
+            };
+            let _children = [fork(0), fork(1)].map(|thread| thread.join().unwrap());
+            loop {
+                std::thread::park();
+            }
+        });
+    });
+}
+
+#[test]
+fn at_every_system_call_of_a_background_call() {
+    let _watch = common::watchdog();
+    alone("at_every_system_call_of_a_background_call", || {
+        let report = KillTest::new("background")
+            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 1).unwrap())
+            .victim(|pids| {
+                kill_zone(|| {
+                    let note = pids.clone();
+                    let child = pool(1).background(move || {
+                        note.set(0, std::process::id());
+                        std::thread::sleep(Duration::from_millis(2));
+                        vec![1; 500]
+                    });
+                    let mut child = child.unwrap();
+                    assert!(!child.is_finished() || child.pid().is_some());
+                    assert_eq!(child.wait().map(|all| all.len()).unwrap(), 500);
+                })
+            })
+            .check(|pids, _point| {
+                while pids.get(0) != 0 && is_alive(pids.get(0)) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            })
+            .run(Coverage::from_env());
+        println!("{report}");
+    });
+}
+
+/// Whether any process of a process group lives.
+fn group_lives(group: i32) -> bool {
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let stats = processes.filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    stats.filter_map(|stat| Some(stat.rsplit_once(") ")?.1.to_owned())).any(|stat| {
+        let mut fields = stat.split(' ');
+        let (state, _parent, of) = (fields.next(), fields.next(), fields.next());
+        !matches!(state, Some("Z" | "X")) && of.and_then(|of| of.parse().ok()) == Some(group)
+    })
+}
+
+#[test]
+fn at_random_moments_while_another_thread_forks() {
+    let _watch = common::watchdog();
+    alone("at_random_moments_while_another_thread_forks", || {
+        let mut seed = 0x9E37_79B9_7F4A_7C15;
+        let (mut deaths, mut forked) = (0, 0);
+        // On a busy machine many masters are killed before they have forked anything.
+        while deaths < 200 || forked < 100 {
+            let rounds = SharedArray::<u32, _>::zeros(Anonymous, 1).unwrap();
+            let mut master = fork_child(|| {
+                // SAFETY: no memory is involved; the group is this process's own, and all that it forks are in it.
+                assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
+                let fork = || {
+                    for round in 1.. {
+                        let child = pool(1).background(|| std::thread::sleep(Duration::MAX)).unwrap();
+                        rounds.set(0, round);
+                        drop(child);
+                    }
+                };
+                std::thread::scope(|scope| scope.spawn(fork).join().unwrap());
+                0
+            });
+            std::thread::sleep(Duration::from_micros(random(&mut seed) % 5000));
+            master.kill(libc::SIGKILL);
+            master.wait();
+            deaths += 1;
+            forked += rounds.get(0);
+            while group_lives(master.pid()) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        println!("{deaths} masters, {forked} children");
+    });
+}
+
+#[test]
+fn a_crew_outlives_the_thread_that_forked_it() {
+    let _watch = common::watchdog();
+    alone("a_crew_outlives_the_thread_that_forked_it", || {
         let mut array = SharedArray::<u8, _>::zeros(Anonymous, 1000).unwrap();
         let mut exclusive = array.exclusive().unwrap();
-        let mut crew = pool(2).crew(&mut exclusive, 1, |_, _, _: &mut [u8]| std::process::id()).unwrap();
+        let lent = &mut exclusive;
+        let mut crew = std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let mut crew = pool(2).crew(lent, 1, |_, _, _: &mut [u8]| std::process::id()).unwrap();
+                crew.run().unwrap();
+                crew
+            });
+            thread.join().unwrap()
+        });
+        std::thread::sleep(Duration::from_millis(1)); // the thread is gone for the kernel too
         let pids = crew.run().unwrap();
-        std::mem::forget(crew);
-        pids
+        assert!(pids.iter().all(|pid| is_alive(*pid)));
+        drop(crew);
+        assert!(!pids.iter().any(|pid| is_alive(*pid)));
     });
-    for pid in pids.join().unwrap() {
-        while is_alive(pid) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
 }

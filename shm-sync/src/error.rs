@@ -106,7 +106,7 @@ impl ErrorKind {
         match self {
             Self::Busy => "it is not free now; use a form that waits, or try again later",
             Self::TimedOut => {
-                "it was not free before the deadline; whoever has to free it may be slow, stopped or waiting itself"
+                "the deadline passed first; whoever it waited for may be slow, stopped or waiting itself"
             }
             Self::Interrupted => "a signal arrived while waiting; call again to go on waiting",
             Self::Closed => "somebody has closed it; create another one to go on",

@@ -8,6 +8,8 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::placement::Placement;
+use crate::primitive::Image;
+use crate::value::Value;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
@@ -125,23 +127,40 @@ impl<R: Raw> Handle<R> {
         }
     }
 
-    /// The lock at `place` of a value of `value` bytes, which has `size` bytes with it. Zero bytes are such a lock, never used.
-    pub(crate) fn open_guarding(
+    /// The lock at `place` of a value, and what the value's length is. Zero bytes are such a lock, never used.
+    pub(crate) fn open_guarding<T: ?Sized + Value>(
         place: Placement,
         verb: &str,
-        value: usize,
-        size: usize,
-    ) -> Result<Self, Error> {
-        let identity = R::KIND.identity(value as u32);
-        let handle = Self::open(place, verb, Some(identity))?;
-        if handle.identity() != identity || handle.len() < size {
-            let guards = handle.parameter().unwrap_or(0);
+    ) -> Result<(Self, T::Length), Error> {
+        let room = T::filling(place.len().saturating_sub(size_of::<R>()));
+        let handle = Self::open(place, verb, Some(Self::identity_guarding::<T>(room)))?;
+        let guards = handle.parameter().unwrap_or(0);
+        let length = T::filling(guards as usize);
+        let size = size_of::<R>() + T::size(length);
+        if handle.identity() != Self::identity_guarding::<T>(length) || handle.len() < size {
             return Err(handle.error(verb, ErrorKind::Mismatch).detail(format!(
-                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {value}",
+                "it guards a value of {guards} bytes (in {} bytes with the lock), not of {}",
                 handle.len(),
+                T::size(length),
             )));
         }
-        Ok(handle)
+        Ok((handle, length))
+    }
+
+    /// The identity of a lock of such a value.
+    #[inline(always)]
+    pub(crate) fn identity_guarding<T: ?Sized + Value>(length: T::Length) -> u64 {
+        R::KIND.identity(T::size(length) as u32)
+    }
+
+    /// The bytes of a new lock of a value.
+    pub(crate) fn image_guarding<T: ?Sized + Value>(initial: &T::Initial) -> Result<Image, Error> {
+        let value = T::size(T::length(initial));
+        let (Ok(parameter), Some(size)) = (u32::try_from(value), size_of::<R>().checked_add(value)) else {
+            return Err(Error::new(R::KIND.operation("create"), ErrorKind::InvalidArgument)
+                .detail(format!("it guards a value of less than 4 GiB, not of {value} bytes")));
+        };
+        Ok(Image::new(R::KIND, parameter, size).with(size_of::<R>(), T::first_bytes(initial)))
     }
 
     /// The identity as it stands there now.

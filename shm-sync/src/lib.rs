@@ -3,6 +3,7 @@
 //! - [`Mutex`]: a value that one thread of one process at a time can reach. If the holder is killed, the next locker gets the lock and
 //!   the news.
 //! - [`RecursiveMutex`]: a mutex that its holder can lock again.
+//! - [`ByteMutex`], [`ByteRecursiveMutex`], [`ByteRwLock`]: the same locks with a value whose length is known at run time only.
 //! - [`ProcessMutex`]: a lock that belongs to a process, and that any thread of any process may release. Its holder's death is news as well.
 //! - [`RwLock`]: a value that many can read at once, or one can write. Killed readers are simply gone; a killed writer is news, once.
 //! - [`Semaphore`], [`BoundedSemaphore`]: permits that threads of any process take and give back.
@@ -40,12 +41,16 @@
 //! # Ok::<(), shm_sync::Error>(())
 //! ```
 //!
-//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for.
+//! Requires Linux 4.14 or newer and glibc on x86-64 or aarch64; `PROTOCOL.md` says what for, and [`KernelSupport`] what is there.
+
+#![cfg_attr(loom, allow(dead_code, reason = "the models use a part of what the library does"))]
 
 mod base;
 
 #[cfg(not(loom))]
 mod barrier;
+#[cfg(not(loom))]
+mod bytes;
 mod channel;
 mod condvar;
 #[cfg(not(loom))]
@@ -71,8 +76,11 @@ mod recursive;
 #[cfg(not(loom))]
 mod rwlock;
 mod semaphore;
-#[cfg(not(loom))]
 mod sequencer;
+#[cfg(not(loom))]
+mod support;
+#[cfg(not(loom))]
+mod value;
 
 #[cfg(loom)]
 #[doc(hidden)]
@@ -80,6 +88,8 @@ pub mod model;
 
 #[cfg(not(loom))]
 pub use barrier::{Arrival, Barrier, Party};
+#[cfg(not(loom))]
+pub use bytes::{ByteMutex, ByteRecursiveMutex, ByteRwLock};
 #[cfg(not(loom))]
 pub use channel::{ByteChannel, Channel};
 #[cfg(not(loom))]
@@ -108,3 +118,7 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 #[cfg(not(loom))]
 pub use sequencer::{Sequencer, Turn};
+#[cfg(not(loom))]
+pub use support::KernelSupport;
+#[cfg(not(loom))]
+pub use value::Value;

@@ -113,6 +113,22 @@ pub trait Primitive: Object + Clone + Send + Sync {
         Self::open(place, CREATE)
     }
 
+    /// How many bytes one takes that begins with this.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] as for [`anonymous`](Self::anonymous).
+    ///
+    /// # Examples
+    /// ```
+    /// use shm_sync::{Barrier, Mutex, Primitive};
+    /// assert_eq!(Mutex::len_bytes(7u64)?, Mutex::<u64>::SIZE);
+    /// assert_eq!(Barrier::len_bytes(3)?, Barrier::size(3));
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    fn len_bytes(initial: Self::Initial) -> Result<usize, Error> {
+        Ok(Self::image(initial)?.len)
+    }
+
     /// Adds one to the plan of a segment, under a name of its own. It is there, complete, as soon as the segment is.
     ///
     /// # Errors

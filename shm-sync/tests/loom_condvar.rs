@@ -39,7 +39,7 @@ fn two_notifications_reach_two() {
             store.add(1);
             store.notify_one();
         }
-        waiters.map(|waiter| waiter.join().unwrap());
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         assert_eq!(store.items(), 0);
     });
 }
@@ -51,7 +51,7 @@ fn a_notification_for_all_reaches_all() {
         let waiters = [spawn(&store, Store::consume), spawn(&store, Store::consume)];
         store.add(2);
         store.notify_all();
-        waiters.map(|waiter| waiter.join().unwrap());
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         assert_eq!(store.items(), 0);
     });
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{fork, shared_counters, wait_until, watchdog};
-use shm_sync::{Barrier, ErrorKind, Primitive, ProcessLockError, ProcessMutex};
+use shm_sync::{Barrier, ErrorKind, KernelSupport, Primitive, ProcessLockError, ProcessMutex};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -84,5 +84,26 @@ fn deaths_and_releases_are_noticed() {
             }
             waiters.into_iter().for_each(shm_testkit::Child::expect_success);
         }
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    // SAFETY: waits for nothing, which is an invalid argument wherever there is the call.
+    let refused = unsafe { libc::syscall(libc::SYS_futex_waitv, 0, 0, 0, 0, 0) };
+    assert_eq!(refused, -1);
+    let is_there = std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
+    let support = KernelSupport::detect();
+    assert!(support.robust_list);
+    assert_eq!((support.futex_waitv, support.death_delay().is_zero()), (is_there, is_there));
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        fork(|| {
+            forbid_waitv(errno);
+            let support = KernelSupport::detect();
+            assert!(support.robust_list && !support.futex_waitv);
+            assert_eq!(support.death_delay(), Duration::from_millis(50));
+            assert!(support.to_string().contains("every 50 ms"), "{support}");
+        })
+        .expect_success();
     }
 }

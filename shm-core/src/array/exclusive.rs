@@ -30,12 +30,30 @@ use crate::segment::ExclusiveLease;
 /// shm_core::delete(name)?;
 /// # Ok::<(), shm_core::Error>(())
 /// ```
+///
+/// It may be given to another thread:
+/// ```
+/// # use shm_core::{Anonymous, SharedArray};
+/// let mut a = SharedArray::<i32, _>::zeros(Anonymous, 5)?;
+/// let mut alone = a.exclusive()?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| alone.view_mut().fill(3));
+/// });
+/// assert_eq!(alone.view().sum(), 15);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
 pub struct Exclusive<'a, T: Element, D: Dimension> {
     /// A handle of its own would count as another one, so this is made of the borrowed handle's parts.
     raw: ndarray::RawArrayViewMut<T, D>,
     c_contiguous: bool,
     lease: ExclusiveLease<'a>,
 }
+
+// SAFETY: the raw view is an address in a mapping that the borrowed handle keeps; elements are `Send` and `Sync` (a condition of `Element`), and are reached by
+// the rules of references to this. The lease is the process's, not a thread's, and is `Send` and `Sync` by itself.
+unsafe impl<'a, T: Element, D: Dimension> Send for Exclusive<'a, T, D> where ExclusiveLease<'a>: Send {}
+// SAFETY: as above.
+unsafe impl<'a, T: Element, D: Dimension> Sync for Exclusive<'a, T, D> where ExclusiveLease<'a>: Sync {}
 
 impl<'a, T: Element, D: Dimension> Exclusive<'a, T, D> {
     pub(super) fn take(array: &'a mut SharedArray<T, D>) -> Result<Exclusive<'a, T, D>> {

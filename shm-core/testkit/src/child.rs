@@ -34,6 +34,17 @@ pub enum Status {
     Killed(i32),
 }
 
+impl Status {
+    /// What a status word of waitpid(2) says, if it is one of an end.
+    pub(crate) fn of(raw: i32) -> Option<Self> {
+        if libc::WIFEXITED(raw) {
+            Some(Self::Exited(libc::WEXITSTATUS(raw)))
+        } else {
+            libc::WIFSIGNALED(raw).then(|| Self::Killed(libc::WTERMSIG(raw)))
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -228,11 +239,7 @@ impl Child {
             );
             return None;
         }
-        if libc::WIFEXITED(raw) {
-            self.status = Some(Status::Exited(libc::WEXITSTATUS(raw)));
-        } else if libc::WIFSIGNALED(raw) {
-            self.status = Some(Status::Killed(libc::WTERMSIG(raw)));
-        }
+        self.status = Status::of(raw);
         Some(raw)
     }
 }

@@ -36,11 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// - `victim` runs in a forked child on its copy of the fixture. What happens inside [`kill_zone`] counts: each
 ///   system call, before and after, and each change of memory that the victim [announced]. It must not print and
 ///   should do the same each time; other processes had better leave the announced memory alone meanwhile. Threads
-///   and processes that it starts are not traced. The child ends by `_exit`: its copy of the fixture is not dropped.
+///   and processes that it starts are not traced, unless it names one by [`kill_zone_in_fork`]. The child ends by `_exit`: its copy of the fixture is not dropped.
 /// - `check` gets the fixture back in the test's process once the victim is dead and reaped, with the point of
 ///   death, and panics if a survivor cannot go on. It may use the object, fork, and so on.
 ///
 /// [`kill_zone`]: crate::kill_zone
+/// [`kill_zone_in_fork`]: crate::kill_zone_in_fork()
 /// [announced]: crate::announce()
 ///
 /// # Examples
@@ -300,6 +301,8 @@ struct Run<'a> {
     open_call: Option<Option<u64>>,
     calls: usize,
     stores: usize,
+    /// How many more forks there are until the one whose process is followed, that one included.
+    forks_to_follow: usize,
     /// A signal to deliver at the next resumption, 0 for none.
     signal: i32,
 }
@@ -309,7 +312,17 @@ impl<'a> Run<'a> {
         let tracee = Tracee::start(victim)
             .unwrap_or_else(|error| panic!("kill test {name}: cannot trace the victim: {error}"));
         let watched = Watched::default();
-        Self { name, tracee, watched, in_zone: false, open_call: None, calls: 0, stores: 0, signal: 0 }
+        Self {
+            name,
+            tracee,
+            watched,
+            in_zone: false,
+            open_call: None,
+            calls: 0,
+            stores: 0,
+            forks_to_follow: 0,
+            signal: 0,
+        }
     }
 
     /// Kills the victim at the first event at or after `target` and returns that event; `None` when the victim
@@ -324,6 +337,7 @@ impl<'a> Run<'a> {
                     "kill test {}: the victim {status} instead of being killed {event}",
                     self.name
                 );
+                self.finish();
                 return Some(event);
             }
         }
@@ -347,7 +361,14 @@ impl<'a> Run<'a> {
                     None
                 }
                 Stop::Other => None,
-                Stop::Ended(Status::Exited(0)) => return None,
+                Stop::Forked(pid) => {
+                    self.forked(pid);
+                    None
+                }
+                Stop::Ended(Status::Exited(0)) => {
+                    self.finish();
+                    return None;
+                }
                 Stop::Ended(status) => {
                     panic!("kill test {}: the victim {status}{}", self.name, self.tracee.last_words());
                 }
@@ -367,11 +388,37 @@ impl<'a> Run<'a> {
             && !self.tracee.is_at_call()
     }
 
+    /// The victim is gone: when it was a child's child, the child has to end well too.
+    fn finish(&mut self) {
+        match self.tracee.finish() {
+            None | Some(Status::Exited(0)) => {}
+            Some(status) => {
+                let words = self.tracee.last_words();
+                panic!("kill test {}: the victim's parent {status}{words}", self.name);
+            }
+        }
+    }
+
+    fn forked(&mut self, pid: i32) {
+        self.forks_to_follow -= 1;
+        if self.forks_to_follow > 0 {
+            return self.tracee.let_go(pid);
+        }
+        self.tracee.follow(pid);
+        self.watched = Watched::default();
+        (self.in_zone, self.open_call, self.calls, self.stores) = (true, None, 0, 0);
+    }
+
     fn mark(&mut self, marker: Marker) -> Option<Event> {
         self.open_call = Some(None);
         match marker {
             Marker::Begin => self.in_zone = true,
             Marker::End => self.in_zone = false,
+            Marker::Follow { number } => {
+                assert!(number > 0, "kill test {}: forks are counted from 1", self.name);
+                self.forks_to_follow = number;
+                self.tracee.watch_forks();
+            }
             Marker::Announce { address, len_bytes } => {
                 if let Err(problem) = self.watched.add(&self.tracee, address, len_bytes) {
                     panic!("kill test {}: {problem}", self.name);

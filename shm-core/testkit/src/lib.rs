@@ -1,8 +1,8 @@
 //! Helpers for the tests of this workspace: processes that are killed on purpose, and the tidying up afterwards.
 //!
 //! - [`KillTest`] kills a victim at every system call and every store of an operation and has the survivors
-//!   checked each time; [`kill_zone()`] and [`announce()`] are its markers inside the victim, [`Coverage`] says how
-//!   many of the points are tried and [`Report`] what was.
+//!   checked each time; [`kill_zone()`] and [`announce()`] are its markers inside the victim, [`kill_zone_in_fork()`]
+//!   names a child of it instead, [`Coverage`] says how many of the points are tried and [`Report`] what was.
 //! - [`fork_child()`] runs a closure in a forked process; [`Child`] waits for it, signals it, and never leaves it
 //!   behind.
 //! - [`in_threads()`] starts threads in a forked child, where `std::thread` may hang.
@@ -35,4 +35,4 @@ pub use numbers::Numbers;
 pub use rerun::{rerun, rerun_command};
 pub use threads::in_threads;
 pub use watchdog::Watchdog;
-pub use zone::{announce, kill_zone};
+pub use zone::{announce, kill_zone, kill_zone_in_fork};

@@ -34,6 +34,8 @@ pub(crate) enum Stop {
     Step,
     /// Before this signal is delivered; pass it to [`Tracee::resume`].
     Signal(i32),
+    /// It has forked, and the new process stands still as well.
+    Forked(i32),
     /// Something that needs no answer, such as a successful `exec`.
     Other,
     /// The child is gone.
@@ -70,18 +72,40 @@ const PTRACE_GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 const OP_ENTRY: u8 = 1;
 const OP_EXIT: u8 = 2;
 
+/// What every traced process is traced with.
+const OPTIONS: i32 = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC;
+
 /// The bytes of the instruction that makes a system call.
 #[cfg(target_arch = "x86_64")]
 const CALL_INSTRUCTION: &[u8] = &[0x0f, 0x05]; // syscall
 #[cfg(target_arch = "aarch64")]
 const CALL_INSTRUCTION: &[u8] = &[0x01, 0x00, 0x00, 0xd4]; // svc #0
 
-/// A child that is traced by the thread that started it. Dropping it kills the child.
+/// A child that is traced by the thread that started it, or a child of that one. Dropping it kills the child.
 #[derive(Debug)]
 pub(crate) struct Tracee {
     child: Child,
+    /// The child's child that is traced instead, once there is one.
+    grandchild: Option<Grandchild>,
     /// How the child was last resumed, which tells a finished step from a breakpoint.
     pace: Pace,
+}
+
+/// A process that is traced without being ours; its parent collects its status as ever.
+#[derive(Debug)]
+struct Grandchild {
+    pid: i32,
+    status: Option<Status>,
+}
+
+impl Drop for Grandchild {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            // SAFETY: no memory is involved; the process stands still, or runs until it is waited for here, so the pid is its own.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            while Status::of(wait_for(self.pid)).is_none() {}
+        }
+    }
 }
 
 impl Tracee {
@@ -106,10 +130,9 @@ impl Tracee {
         if !libc::WIFSTOPPED(raw) {
             return Err(format!("the child {}{}", child.wait(), child.last_words()));
         }
-        let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC;
-        ptrace(libc::PTRACE_SETOPTIONS, child.pid(), 0, ptr::without_provenance_mut(options as usize))
-            .map_err(|error| format!("PTRACE_SETOPTIONS: {error}"))?;
-        Ok(Self { child, pace: Pace::Call })
+        let tracee = Self { child, grandchild: None, pace: Pace::Call };
+        tracee.set_options(0).map_err(|error| format!("PTRACE_SETOPTIONS: {error}"))?;
+        Ok(tracee)
     }
 
     /// Lets the stopped child run on at `pace`, with `signal` delivered to it (0: none), and waits for the next
@@ -121,28 +144,37 @@ impl Tracee {
         };
         self.pace = pace;
         let signal = ptr::without_provenance_mut(signal as usize);
-        match ptrace(request, self.child.pid(), 0, signal) {
+        match ptrace(request, self.pid(), 0, signal) {
             Ok(_) => {}
             // Somebody else has killed it; the wait below says so.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(error) => panic!("cannot resume the traced child {}: {error}", self.child.pid()),
+            Err(error) => panic!("cannot resume the traced process {}: {error}", self.pid()),
         }
         self.wait()
     }
 
     /// Waits for the next stop.
     fn wait(&mut self) -> Stop {
-        let raw = loop {
-            if let Some(raw) = self.child.wait_raw(libc::__WALL) {
-                break raw;
+        let raw = match &mut self.grandchild {
+            Some(grandchild) => {
+                let raw = wait_for(grandchild.pid);
+                grandchild.status = Status::of(raw);
+                raw
             }
+            None => loop {
+                if let Some(raw) = self.child.wait_raw(libc::__WALL) {
+                    break raw;
+                }
+            },
         };
-        if !libc::WIFSTOPPED(raw) {
-            return Stop::Ended(self.child.wait());
+        if let Some(status) = Status::of(raw) {
+            return Stop::Ended(status);
         }
         // Above the wait status proper stands the number of a ptrace event.
-        if raw >> 16 != 0 {
-            return Stop::Other;
+        match raw >> 16 {
+            0 => {}
+            libc::PTRACE_EVENT_FORK => return Stop::Forked(self.event_message() as i32),
+            _ => return Stop::Other,
         }
         match libc::WSTOPSIG(raw) {
             signal if signal == libc::SIGTRAP | 0x80 => match self.info() {
@@ -173,14 +205,69 @@ impl Tracee {
         let remote = libc::iovec { iov_base: ptr::without_provenance_mut(address), iov_len: bytes.len() };
         // SAFETY: the local vector describes `bytes`, exclusively borrowed; the remote one belongs to another
         // process, where the kernel checks every address. Both vectors live until the call returns.
-        let count = unsafe { libc::process_vm_readv(self.child.pid(), &local, 1, &remote, 1, 0) };
+        let count = unsafe { libc::process_vm_readv(self.pid(), &local, 1, &remote, 1, 0) };
         usize::try_from(count) == Ok(bytes.len())
     }
 
-    /// Kills the child with SIGKILL where it stands and reaps it.
-    pub(crate) fn kill(mut self) -> Status {
-        self.child.kill(libc::SIGKILL);
-        self.child.wait()
+    fn pid(&self) -> i32 {
+        self.grandchild.as_ref().map_or(self.child.pid(), |grandchild| grandchild.pid)
+    }
+
+    /// Kills the traced process with SIGKILL where it stands, and reaps it, or has its parent do so, for whose end see [`finish`](Self::finish).
+    pub(crate) fn kill(&mut self) -> Status {
+        match &mut self.grandchild {
+            None => {
+                self.child.kill(libc::SIGKILL);
+                self.child.wait()
+            }
+            Some(grandchild) => {
+                // SAFETY: no memory is involved; the process stands still, so the pid is its own.
+                unsafe { libc::kill(grandchild.pid, libc::SIGKILL) };
+                loop {
+                    if let Some(status) = Status::of(wait_for(grandchild.pid)) {
+                        grandchild.status = Some(status);
+                        return status;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the traced process has ended: waits for the child, if that is another one, and says how it ended.
+    pub(crate) fn finish(&mut self) -> Option<Status> {
+        self.grandchild.as_ref().map(|_| self.child.wait())
+    }
+
+    /// From here on the child stops when it forks.
+    pub(crate) fn watch_forks(&mut self) {
+        self.set_options(libc::PTRACE_O_TRACEFORK).expect("the child stands still");
+    }
+
+    /// Lets go of a process that the child has just forked.
+    pub(crate) fn let_go(&self, pid: i32) {
+        wait_for(pid);
+        // An error means that it is dead.
+        let _ = ptrace(libc::PTRACE_DETACH, pid, 0, ptr::null_mut());
+    }
+
+    /// Lets go of the child, and traces the process that it has just forked.
+    pub(crate) fn follow(&mut self, pid: i32) {
+        wait_for(pid);
+        let _ = ptrace(libc::PTRACE_DETACH, self.child.pid(), 0, ptr::null_mut());
+        self.grandchild = Some(Grandchild { pid, status: None });
+        self.set_options(0).expect("the forked process stands still");
+    }
+
+    fn set_options(&self, more: i32) -> io::Result<()> {
+        let options = OPTIONS | more;
+        ptrace(libc::PTRACE_SETOPTIONS, self.pid(), 0, ptr::without_provenance_mut(options as usize))
+    }
+
+    /// What belongs to a ptrace event: for a fork the new process.
+    fn event_message(&self) -> u64 {
+        let mut message = 0u64;
+        ptrace(libc::PTRACE_GETEVENTMSG, self.pid(), 0, (&raw mut message).cast()).expect("it stands still");
+        message
     }
 
     /// The panic message of an ended child as the end of a sentence.
@@ -192,19 +279,37 @@ impl Tracee {
     fn info(&self) -> io::Result<StopInfo> {
         let mut info = StopInfo::default();
         let place = (&raw mut info).cast();
-        ptrace(PTRACE_GET_SYSCALL_INFO, self.child.pid(), mem::size_of::<StopInfo>(), place)?;
+        ptrace(PTRACE_GET_SYSCALL_INFO, self.pid(), mem::size_of::<StopInfo>(), place)?;
         Ok(info)
+    }
+}
+
+/// Waits until a traced process stops or ends; returns its status word.
+fn wait_for(pid: i32) -> i32 {
+    loop {
+        let mut raw = 0;
+        // SAFETY: `raw` is a valid place for the status word for the duration of the call.
+        let waited = unsafe { libc::waitpid(pid, &mut raw, libc::__WALL) };
+        if waited == pid {
+            return raw;
+        }
+        let error = io::Error::last_os_error();
+        assert!(
+            error.kind() == io::ErrorKind::Interrupted,
+            "cannot wait for the traced process {pid}: {error}"
+        );
     }
 }
 
 /// Calls ptrace(2) with one of the requests of this file.
 ///
 /// `data` is a number in the shape of a pointer, except for `PTRACE_GET_SYSCALL_INFO`, where it points to a
-/// [`StopInfo`] and `address` is its size.
+/// [`StopInfo`] and `address` is its size, and for `PTRACE_GETEVENTMSG`, where it points to a `u64`.
 fn ptrace(request: libc::c_uint, pid: i32, address: usize, data: *mut libc::c_void) -> io::Result<()> {
-    // SAFETY: only PTRACE_GET_SYSCALL_INFO writes to this process: at most `address` bytes at `data`, which its
-    // one caller passes as the size and the place of a live, exclusively owned `StopInfo`, of which any bytes are
-    // valid. The other requests take numbers.
+    // SAFETY: only two requests write to this process. PTRACE_GET_SYSCALL_INFO: at most `address` bytes at `data`, which
+    // its one caller passes as the size and the place of a live, exclusively owned `StopInfo`, of which any bytes are
+    // valid. PTRACE_GETEVENTMSG: an unsigned long at `data`, which its one caller passes as the place of a live `u64`;
+    // the CPUs of this file have 64 bits. The other requests take numbers.
     let result = unsafe { libc::ptrace(request, pid, address, data) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

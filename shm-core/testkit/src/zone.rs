@@ -11,6 +11,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"killzone");
 const BEGIN: u64 = 1;
 const END: u64 = 2;
 const ANNOUNCE: u64 = 3;
+const FOLLOW: u64 = 4;
 
 /// A marker as the tracer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(crate) enum Marker {
     Begin,
     End,
     Announce { address: usize, len_bytes: usize },
+    Follow { number: usize },
 }
 
 impl Marker {
@@ -31,6 +33,7 @@ impl Marker {
             BEGIN => Some(Self::Begin),
             END => Some(Self::End),
             ANNOUNCE => Some(Self::Announce { address: first as usize, len_bytes: second as usize }),
+            FOLLOW => Some(Self::Follow { number: first as usize }),
             _ => None,
         }
     }
@@ -71,6 +74,33 @@ pub fn kill_zone<T>(operation: impl FnOnce() -> T) -> T {
 /// ```
 pub fn announce<T: ?Sized>(start: *const T, len_bytes: usize) {
     mark(ANNOUNCE, start.cast::<u8>() as u64, len_bytes as u64);
+}
+
+/// Makes the process that is forked as number `number` from here on (counted from 1) the one that is killed, in place of the calling one: for a
+/// program whose children die while it goes on.
+///
+/// All that the forked process does is its zone, from its first system call to its end; markers in it are not needed, though it may
+/// [announce](announce()) memory. The calling process is traced no longer once that one exists. It must end by itself, with
+/// code 0, whatever becomes of the other: the check runs when both are gone. A forked process that is not killed has to end with code 0 too.
+/// Without a tracer this does nothing.
+///
+/// # Examples
+/// ```
+/// use shm_testkit::{Coverage, KillTest, Status, fork_child, kill_zone_in_fork};
+///
+/// let report = KillTest::new("a child that dies")
+///     .prepare(|| ())
+///     .victim(|()| {
+///         kill_zone_in_fork(1);
+///         let status = fork_child(|| { let _ = std::fs::metadata("/"); 0 }).wait();
+///         assert!([Status::Exited(0), Status::Killed(9)].contains(&status));
+///     })
+///     .check(|(), _point| ())
+///     .run(Coverage::Sample(3));
+/// assert!(report.skipped_reason.is_some() || report.kills == 3);
+/// ```
+pub fn kill_zone_in_fork(number: usize) {
+    mark(FOLLOW, number as u64, 0);
 }
 
 /// Makes the system call that the tracer recognises.

@@ -149,6 +149,7 @@ fn layout_of(
 /// Creates an array, of zeros or of the elements of `source`; with `or_attach` takes the one that has the name already.
 #[pyfunction]
 #[pyo3(signature = (name, shape, dtype, order, strides, source, or_attach, options))]
+#[allow(clippy::too_many_arguments, reason = "its one caller is Python's front")]
 pub(crate) fn create<'py>(
     name: Option<&str>,
     shape: &Bound<'py, PyAny>,

@@ -201,7 +201,7 @@ impl Memory {
     #[getter]
     fn identity(&self) -> Result<Identity> {
         let gone = || PyOSError::new_err(format!("the descriptor of {} is gone", self.held.label())).into();
-        reference::identity_of(&self.held).ok_or_else(gone)
+        self.held.identity().ok_or_else(gone)
     }
 
     /// Whether others have made this memory, so that it has no header.

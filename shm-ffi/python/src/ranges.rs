@@ -4,11 +4,12 @@
 //! bases short), its address does. The table is used with the interpreter's lock held only, so a fork by Python never finds it locked.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use shm_core::{Access, Segment};
 
 use crate::raw::RawMapping;
+use crate::reference::{self, Identity};
 
 static RANGES: Mutex<BTreeMap<usize, Weak<Held>>> = Mutex::new(BTreeMap::new());
 
@@ -25,6 +26,7 @@ pub(crate) struct Held {
     home: Home,
     start: usize,
     capacity: usize,
+    identity: OnceLock<Option<Identity>>,
 }
 
 impl Held {
@@ -39,7 +41,7 @@ impl Held {
             drop(ranges);
             return known; // and `home` is one handle too many of the same mapping
         }
-        let held = Arc::new(Held { home, start, capacity });
+        let held = Arc::new(Held { home, start, capacity, identity: OnceLock::new() });
         ranges.insert(start, Arc::downgrade(&held));
         held
     }
@@ -51,10 +53,10 @@ impl Held {
         (end <= held.start + held.capacity).then_some(held)
     }
 
-    /// Finds the segment that `wanted` tells.
-    pub(crate) fn find_by(wanted: impl Fn(&Segment) -> bool) -> Option<Arc<Held>> {
+    /// Finds the first that is wanted.
+    pub(crate) fn find_by(wanted: impl Fn(&Held) -> bool) -> Option<Arc<Held>> {
         let all: Vec<_> = ranges().values().filter_map(Weak::upgrade).collect();
-        all.into_iter().find(|held| held.segment().is_some_and(&wanted))
+        all.into_iter().find(|held| wanted(held))
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -79,6 +81,11 @@ impl Held {
             Home::Segment(segment) => segment.as_ptr(),
             Home::Raw(mapping) => mapping.as_ptr(),
         }
+    }
+
+    /// What tells this memory from all other, unless its descriptor had been closed by somebody else when it was first asked.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        *self.identity.get_or_init(|| reference::identity_of(&self.home))
     }
 
     /// How many bytes exist now.

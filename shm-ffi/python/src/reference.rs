@@ -26,8 +26,8 @@ fn stat(fd: impl AsFd) -> Option<(u64, u64)> {
 }
 
 /// What tells this memory from all other, unless its descriptor has been closed by somebody else.
-pub(crate) fn identity_of(held: &Held) -> Option<Identity> {
-    match held.home() {
+pub(crate) fn identity_of(home: &Home) -> Option<Identity> {
+    match home {
         Home::Segment(segment) => identity(segment),
         Home::Raw(mapping) => stat(mapping).map(|(device, inode)| (device, inode, 0)),
     }
@@ -61,8 +61,7 @@ fn access_of(name: &str) -> Result<Access> {
 /// Returns the memory if this process has it mapped already in that way.
 #[pyfunction]
 pub(crate) fn find(wanted: Identity, access: &str) -> Option<Memory> {
-    let fits =
-        |segment: &Segment| access_name(segment.access()) == access && identity(segment) == Some(wanted);
+    let fits = |held: &Held| access_name(held.access()) == access && held.identity() == Some(wanted);
     Held::find_by(fits).map(Memory::of_all)
 }
 

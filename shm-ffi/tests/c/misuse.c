@@ -21,9 +21,9 @@ static void nulls(void)
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_array_attach(name, NULL, NULL));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_segment_attach(NULL, NULL, &segment));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_segment_attach(name, NULL, NULL));
-    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_create(NULL, NULL, NULL));
-    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_attach(NULL, &mutex));
-    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_create_or_attach(NULL, &mutex));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_create(NULL, NULL, 0, NULL));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_attach(NULL, 0, &mutex));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_create_or_attach(NULL, 0, &mutex));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_contents_create(NULL));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_delete(NULL));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_inspect(name, NULL));
@@ -66,11 +66,10 @@ static void numbers(void)
     wrong.record_length = 3;
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_array_create(NULL, NULL, wrong, SHAPE, 1, SHM_ORDER_C, &array));
     shm_mutex_t mutex;
-    OK(shm_mutex_create(NULL, NULL, &mutex));
-    const double zero = 0.0;
-    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_lock_timeout(mutex, -1.0));
-    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_lock_timeout(mutex, zero / zero));
-    OK(shm_mutex_lock_timeout(mutex, 1.0 / zero));
+    OK(shm_mutex_create(NULL, NULL, 0, &mutex));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_lock_timeout_ns(mutex, -1));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_mutex_lock_until_ns(mutex, INT64_MIN));
+    OK(shm_mutex_lock_timeout_ns(mutex, SHM_FOREVER));
     OK(shm_mutex_unlock(mutex));
     OK(shm_mutex_detach(mutex));
 
@@ -149,7 +148,7 @@ static void children(void)
     shm_array_t array;
     shm_mutex_t mutex;
     OK(shm_array_create(name, &mortal, shm_dtype(SHM_TYPE_INT, 32), SHAPE, 1, SHM_ORDER_C, &array));
-    OK(shm_mutex_create(NULL, NULL, &mutex));
+    OK(shm_mutex_create(NULL, NULL, 0, &mutex));
     OK(shm_mutex_lock(mutex));
     void *data;
     OK(shm_array_data(array, &data));

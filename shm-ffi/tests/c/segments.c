@@ -7,7 +7,7 @@ static shm_contents_t plan(void)
 {
     shm_contents_t contents;
     OK(shm_contents_create(&contents));
-    OK(shm_contents_add_mutex(contents, "lock"));
+    OK(shm_contents_add_mutex(contents, "lock", 0));
     OK(shm_contents_add_bytes(contents, "notes", 80, 0));
     OK(shm_contents_add_array(contents, "grid", shm_dtype(SHM_TYPE_FLOAT, 64), SHAPE, 1, SHM_ORDER_C));
     return contents;
@@ -47,8 +47,8 @@ static void several_things(void)
     IS(SHM_STATUS_NO_SUCH_ENTRY, shm_array_attach_in(segment, "notes", &grid));
     OK(shm_array_attach_in(other, "grid", &grid));
     shm_mutex_t lock;
-    IS(SHM_STATUS_MISMATCH, shm_mutex_attach_in(segment, "notes", &lock));
-    OK(shm_mutex_attach_in(segment, "lock", &lock));
+    IS(SHM_STATUS_MISMATCH, shm_mutex_attach_in(segment, "notes", 0, &lock));
+    OK(shm_mutex_attach_in(segment, "lock", 0, &lock));
     OK(shm_mutex_lock(lock));
     OK(shm_array_detach(grid));
     OK(shm_mutex_unlock(lock));
@@ -67,7 +67,7 @@ static void held_locks(void)
     OK(shm_segment_create(NULL, NULL, contents, &segment));
     OK(shm_contents_free(contents));
     shm_mutex_t lock;
-    OK(shm_mutex_attach_in(segment, "lock", &lock));
+    OK(shm_mutex_attach_in(segment, "lock", 0, &lock));
     OK(shm_segment_detach(segment));
     OK(shm_mutex_lock(lock));
     IS(SHM_STATUS_LOCK_HELD, shm_mutex_detach(lock));

@@ -32,7 +32,7 @@ int main(void)
     CHECK(elements[5] == 50.0);
 
     shm_mutex_t m;
-    OK(shm_mutex_create(NULL, NULL, &m));
+    OK(shm_mutex_create(NULL, NULL, 0, &m));
     OK(shm_mutex_lock(m));
     IS(SHM_STATUS_DEADLOCK, shm_mutex_lock(m));
     IS(SHM_STATUS_LOCK_HELD, shm_mutex_detach(m));
@@ -55,7 +55,7 @@ int main(void)
     OK(shm_mutex_repair(m));
     OK(shm_mutex_recover(m));
     OK(shm_mutex_unlock(m));
-    OK(shm_mutex_lock_timeout(m, 0.0));
+    OK(shm_mutex_lock_timeout_ns(m, 0));
     OK(shm_mutex_unlock(m));
     OK(shm_mutex_detach(m));
 

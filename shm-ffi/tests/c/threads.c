@@ -92,7 +92,7 @@ static void *wait_for_lock(void *unused)
 static void mutexes(void)
 {
     pthread_t threads[THREADS];
-    OK(shm_mutex_create(NULL, NULL, &mutex));
+    OK(shm_mutex_create(NULL, NULL, 0, &mutex));
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, count, NULL) == 0);
     for (int i = 0; i < THREADS; i++)
@@ -119,7 +119,7 @@ static void mutexes(void)
         OK(shm_mutex_unlock(mutex));
         OK(shm_mutex_detach(mutex));
         CHECK(pthread_join(threads[0], NULL) == 0);
-        OK(shm_mutex_create(NULL, NULL, &mutex));
+        OK(shm_mutex_create(NULL, NULL, 0, &mutex));
     }
     OK(shm_mutex_detach(mutex));
 }
@@ -130,7 +130,7 @@ static void many_locks(void)
     enum { MANY = 100 };
     shm_mutex_t locks[MANY];
     for (int i = 0; i < MANY; i++) {
-        OK(shm_mutex_create(NULL, NULL, &locks[i]));
+        OK(shm_mutex_create(NULL, NULL, 0, &locks[i]));
         OK(shm_mutex_lock(locks[i]));
     }
     for (int i = 0; i < MANY; i++)

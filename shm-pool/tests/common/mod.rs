@@ -34,9 +34,65 @@ pub(crate) fn no_children() {
     assert!(waited == -1 && error.raw_os_error() == Some(libc::ECHILD), "a child is left: {waited}");
 }
 
+/// What a process has of the system: to be the same again after a test.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Belongings {
+    /// What each open descriptor leads to.
+    descriptors: Vec<String>,
+    /// Mappings of shared memory.
+    segments: Vec<String>,
+    /// Names in `/dev/shm` that are this test's.
+    names: Vec<String>,
+}
+
+impl Belongings {
+    /// Looks at them.
+    pub(crate) fn now() -> Belongings {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let mut descriptors: Vec<String> = links
+            .filter_map(|entry| Some((entry.file_name(), std::fs::read_link(entry.path()).ok()?)))
+            // The one that the list itself was read through is closed by now, or is this one.
+            .filter(|(_, target)| !target.starts_with("/proc"))
+            .map(|(number, target)| format!("{} -> {}", number.display(), target.display()))
+            .collect();
+        descriptors.sort();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let segments = maps.lines().filter(|line| line.contains("memfd:") || line.contains("/dev/shm"));
+        let names = shm_testkit::leftovers(&format!("shmtest-{}-", std::process::id()));
+        Belongings { descriptors, segments: segments.map(str::to_owned).collect(), names }
+    }
+
+    /// Asserts that no process, descriptor, segment or name is there that was not before.
+    pub(crate) fn assert_unchanged(&self) {
+        no_children();
+        assert_eq!(*self, Belongings::now());
+    }
+
+    /// As [`assert_unchanged`](Self::assert_unchanged), where workers that had workers may have died: theirs end at the kernel's hand, and somewhat later. They
+    /// become this process's children, if it has said [`adopt_orphans`].
+    pub(crate) fn assert_unchanged_without_orphans(&self) {
+        // SAFETY: a null status is allowed. It waits for all that there are; the watchdog sees to it that this is not for ever.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+        self.assert_unchanged();
+    }
+}
+
+/// Makes this process the parent of what its descendants leave behind.
+pub(crate) fn adopt_orphans() {
+    // SAFETY: takes a number, touches no memory.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }, 0);
+}
+
 /// How many descriptors this process has open.
 pub(crate) fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Whether a process lives; an orphan that has ended but was not collected by init is dead.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
 }
 
 /// Sends a signal to a process of this test.
@@ -51,6 +107,18 @@ pub(crate) fn kill_self(signal: i32) -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// Whether tests are to take long.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("SHM_TEST_LONG").is_some_and(|value| value == "1")
+}
+
+/// Sets a limit of this process, and of those that it forks.
+pub(crate) fn limit(resource: libc::__rlimit_resource_t, to: u64) {
+    let limit = libc::rlimit { rlim_cur: to, rlim_max: to };
+    // SAFETY: the pointer is valid for the call.
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Numbers that look random and are the same each time.

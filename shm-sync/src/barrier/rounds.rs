@@ -186,7 +186,7 @@ impl Rounds {
         has_dead: impl FnOnce() -> bool,
     ) -> Result<Outcome, GaveUp> {
         let mut spin = SpinWait::yielding();
-        while self.outcome(round) == Outcome::Open && spin.spin() {}
+        while self.outcome(round) == Outcome::Open && spin.spin(patience) {}
         let mut slept = false;
         loop {
             let seen = match self.announce_sleep(round) {

@@ -3,6 +3,8 @@
 //! Everything that takes part in a protocol on shared words imports from here, so that the same source is what runs and what is
 //! modelled.
 
+use super::Patience;
+
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -56,9 +58,9 @@ impl SpinWait {
         Self { yields: true, ..Self::default() }
     }
 
-    /// Waits a little; false when it is time to sleep.
-    pub(crate) fn spin(&mut self) -> bool {
-        if self.turn == Self::TURNS {
+    /// Waits a little; false when it is time to sleep, or the patience is over.
+    pub(crate) fn spin(&mut self, patience: Patience) -> bool {
+        if self.turn == Self::TURNS || patience.is_over() {
             return false;
         }
         if self.turn.is_multiple_of(Self::TURNS_UNTIL_64) {
@@ -84,7 +86,7 @@ impl SpinWait {
         Self
     }
 
-    pub(crate) fn spin(&mut self) -> bool {
+    pub(crate) fn spin(&mut self, _patience: Patience) -> bool {
         false
     }
 }

@@ -5,6 +5,7 @@
 //! wait without a time-out is restarted by the kernel after a signal handler with `SA_RESTART` and would never return to its caller.
 //! This file knows nothing about what the words mean.
 
+#[cfg(not(loom))]
 use super::atomics::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -79,14 +80,15 @@ impl Deadline {
 }
 
 #[cfg(not(loom))]
-#[cfg(not(loom))]
 pub(crate) use os::{
-    MAX_WORDS, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for, wake_one,
+    MAX_WORDS, SLICE, can_wait_for_several, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all,
+    wake_for, wake_one,
 };
 
 #[cfg(loom)]
 pub(crate) use super::futex_model::{
-    recheck, until_asleep, wait, wait_any, wait_any_interruptible, wake, wake_all, wake_one,
+    recheck, until_asleep, wait, wait_any, wait_any_interruptible, wait_for, wake, wake_all, wake_for,
+    wake_one,
 };
 
 #[cfg(not(loom))]
@@ -145,7 +147,16 @@ mod os {
     pub(crate) const MAX_WORDS: usize = 128;
 
     /// How long a sleep on several words lasts at most where the kernel cannot watch them all (`futex_waitv`, Linux 5.16).
-    const SLICE: Duration = Duration::from_millis(50);
+    pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+    /// Whether `futex_waitv` is there and permitted.
+    pub(crate) fn can_wait_for_several() -> bool {
+        // To wait for nothing is an invalid argument, where there is the call.
+        !matches!(
+            futex::waitv(&[], WaitvFlags::empty(), None, ClockId::Monotonic),
+            Err(Errno::NOSYS | Errno::PERM)
+        )
+    }
 
     /// Sleeps while every word holds what is expected of it, until somebody wakes one of them or `until` comes. [`MAX_WORDS`] at most.
     ///

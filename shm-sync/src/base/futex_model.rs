@@ -5,6 +5,7 @@
 
 use super::atomics::AtomicU32;
 use super::futex::{Deadline, Woken};
+use core::num::NonZeroU32;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::sync::{Arc, Condvar, Mutex};
 
@@ -20,6 +21,7 @@ struct Kernel {
 struct Sleeper {
     ticket: usize,
     words: Vec<usize>,
+    bits: u32,
     bell: Arc<Condvar>,
 }
 
@@ -37,7 +39,15 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Deadline) -> Woken {
     wait_any(&[(word, expected)], until)
 }
 
+pub(crate) fn wait_for(word: &AtomicU32, expected: u32, bits: NonZeroU32, _until: Deadline) -> Woken {
+    sleep(&[(word, expected)], bits.get())
+}
+
 pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _until: Deadline) -> Woken {
+    sleep(words, u32::MAX)
+}
+
+fn sleep(words: &[(&AtomicU32, u32)], bits: u32) -> Woken {
     let mut kernel = KERNEL.lock().unwrap();
     if words.iter().any(|(word, expected)| word.load(Relaxed) != *expected) {
         return Woken::Look;
@@ -50,7 +60,7 @@ pub(crate) fn wait_any(words: &[(&AtomicU32, u32)], _until: Deadline) -> Woken {
     }
     let (ticket, bell) = (kernel.next, Arc::new(Condvar::new()));
     kernel.next += 1;
-    kernel.asleep.push(Sleeper { ticket, words, bell: bell.clone() });
+    kernel.asleep.push(Sleeper { ticket, words, bits, bell: bell.clone() });
     ASLEEP.notify_all();
     while kernel.asleep.iter().any(|sleeper| sleeper.ticket == ticket) {
         kernel = bell.wait(kernel).unwrap();
@@ -64,12 +74,18 @@ pub(crate) fn wait_any_interruptible(words: &[(&AtomicU32, u32)], until: Deadlin
 }
 
 pub(crate) fn wake(word: &AtomicU32, count: u32) {
+    wake_some(word, count, u32::MAX);
+}
+
+pub(crate) fn wake_for(word: &AtomicU32, bits: NonZeroU32) {
+    wake_some(word, u32::MAX, bits.get());
+}
+
+fn wake_some(word: &AtomicU32, count: u32, bits: u32) {
     let mut kernel = KERNEL.lock().unwrap();
     for _ in 0..count {
-        let Some(first) = kernel.asleep.iter().position(|sleeper| sleeper.words.contains(&address(word)))
-        else {
-            return;
-        };
+        let sleeps = |sleeper: &Sleeper| sleeper.words.contains(&address(word)) && sleeper.bits & bits != 0;
+        let Some(first) = kernel.asleep.iter().position(sleeps) else { return };
         kernel.asleep.remove(first).bell.notify_all();
     }
 }

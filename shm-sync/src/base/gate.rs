@@ -99,7 +99,7 @@ impl Gate {
         mut ready: impl FnMut() -> Option<T>,
         more: impl FnOnce() -> bool,
     ) -> Result<T, GaveUp> {
-        if let Some(passed) = spin(&mut ready) {
+        if let Some(passed) = spin(patience, &mut ready) {
             return Ok(passed);
         }
         pending.name(&self.0);
@@ -118,7 +118,7 @@ impl Gate {
         patience: Patience,
         mut ready: impl FnMut() -> Option<T>,
     ) -> Result<T, GaveUp> {
-        if let Some(passed) = spin(&mut ready) {
+        if let Some(passed) = spin(patience, &mut ready) {
             return Ok(passed);
         }
         pending.name(&self.0);
@@ -218,12 +218,12 @@ enum Asleep<T> {
     Woke,
 }
 
-/// Looks for a bounded time, with waits in between.
-fn spin<T>(ready: &mut impl FnMut() -> Option<T>) -> Option<T> {
+/// Looks for a bounded time, and once at least, with waits in between.
+fn spin<T>(patience: Patience, ready: &mut impl FnMut() -> Option<T>) -> Option<T> {
     let mut spin = SpinWait::yielding();
     loop {
         let passed = ready();
-        if passed.is_some() || !spin.spin() {
+        if passed.is_some() || !spin.spin(patience) {
             return passed;
         }
     }

@@ -149,7 +149,7 @@ impl Word {
             return Err(Refused::OwnWord);
         }
         if seen & WAITERS == 0 {
-            if spin.spin() {
+            if spin.spin(patience) {
                 return Ok(false);
             }
             if self.0.compare_exchange_weak(seen, seen | WAITERS, Relaxed, Relaxed).is_err() {

@@ -385,7 +385,7 @@ impl<const VALUES: bool> Ring<VALUES> {
     fn lock(&self, side: Side, slot: &Slot, wait: Wait, in_vain: impl Fn() -> bool) -> Result<Locked, Error> {
         if let Wait::Not = wait {
             let mut spin = SpinWait::yielding();
-            while !slot.word.is_free() && !in_vain() && spin.spin() {}
+            while !slot.word.is_free() && !in_vain() && spin.spin(Patience::default()) {}
         }
         slot.take("", wait).map_err(|error| match error.kind() {
             ErrorKind::Busy if in_vain() => self.error(side, side.now),

@@ -122,7 +122,7 @@ impl RawCondvar {
             if let Look::Pass = self.look(ticket) {
                 return Ok(());
             }
-            if !spin.spin() {
+            if !spin.spin(patience) {
                 break;
             }
         }

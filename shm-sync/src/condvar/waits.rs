@@ -11,7 +11,7 @@ use crate::handle::{Handle, Kind, Raw};
 use crate::mutex::MutexGuard;
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
-use bytemuck::Pod;
+use crate::value::Value;
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait<'a, T: Pod + Send>(
+    pub fn wait<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
     ) -> Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>> {
@@ -145,7 +145,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_timeout<'a, T: Pod + Send>(
+    pub fn wait_timeout<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         timeout: Duration,
@@ -168,7 +168,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_until<'a, T: Pod + Send>(
+    pub fn wait_until<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         deadline: Instant,
@@ -203,7 +203,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_interruptible<'a, T: Pod + Send>(
+    pub fn wait_interruptible<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         deadline: Option<Instant>,
@@ -228,7 +228,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while<'a, T: Pod + Send>(
+    pub fn wait_while<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         condition: impl FnMut(&mut T) -> bool,
@@ -258,7 +258,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_timeout<'a, T: Pod + Send>(
+    pub fn wait_while_timeout<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         condition: impl FnMut(&mut T) -> bool,
@@ -285,7 +285,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_until<'a, T: Pod + Send>(
+    pub fn wait_while_until<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         condition: impl FnMut(&mut T) -> bool,
@@ -312,7 +312,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_interruptible<'a, T: Pod + Send>(
+    pub fn wait_while_interruptible<'a, T: ?Sized + Value>(
         &self,
         guard: MutexGuard<'a, T>,
         condition: impl FnMut(&mut T) -> bool,
@@ -386,7 +386,7 @@ impl Condvar {
         Ok(())
     }
 
-    fn wait_while_with<'a, T: Pod + Send>(
+    fn wait_while_with<'a, T: ?Sized + Value>(
         &self,
         mut guard: MutexGuard<'a, T>,
         mut condition: impl FnMut(&mut T) -> bool,
@@ -403,7 +403,11 @@ impl Condvar {
         Ok((guard, WaitOutcome::Notified))
     }
 
-    fn wait_with<'a, T: Pod + Send>(&self, guard: MutexGuard<'a, T>, patience: Patience) -> Waited<'a, T> {
+    fn wait_with<'a, T: ?Sized + Value>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        patience: Patience,
+    ) -> Waited<'a, T> {
         let mutex = guard.mutex();
         let mut ticket = self.enter(&guard).map_err(LockError::Failed)?;
         drop(guard);
@@ -433,7 +437,7 @@ impl Condvar {
     }
 
     /// Counts the caller among those who wait, while it still holds the mutex.
-    fn enter<T: Pod + Send>(&self, guard: &MutexGuard<'_, T>) -> Result<Ticket, Error> {
+    fn enter<T: ?Sized + Value>(&self, guard: &MutexGuard<'_, T>) -> Result<Ticket, Error> {
         if self.handle.identity() != Self::IDENTITY {
             return Err(self.damaged(WAIT));
         }

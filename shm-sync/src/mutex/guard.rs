@@ -9,7 +9,7 @@ use super::{LOCK, Mutex};
 use crate::base::robust::Me;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Exclusive, Guard, Stamp};
-use bytemuck::Pod;
+use crate::value::Value;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -38,14 +38,14 @@ use core::ops::{Deref, DerefMut};
 /// std::thread::scope(|scope| scope.spawn(move || drop(guard)));
 /// ```
 #[must_use = "dropping the guard gives the lock up at once"]
-pub struct MutexGuard<'a, T: Pod + Send> {
+pub struct MutexGuard<'a, T: ?Sized + Value> {
     mutex: &'a Mutex<T>,
     stamp: Stamp,
     /// The guard stays in its thread.
     stays: PhantomData<*const ()>,
 }
 
-impl<'a, T: Pod + Send> MutexGuard<'a, T> {
+impl<'a, T: ?Sized + Value> MutexGuard<'a, T> {
     /// The guard of a lock that the calling thread has just taken as `me`.
     #[inline(always)]
     pub(crate) fn new(mutex: &'a Mutex<T>, me: Me) -> Self {
@@ -64,7 +64,7 @@ impl<'a, T: Pod + Send> MutexGuard<'a, T> {
     }
 }
 
-impl<T: Pod + Send> Guard for MutexGuard<'_, T> {
+impl<T: ?Sized + Value> Guard for MutexGuard<'_, T> {
     type Exclusive = Self;
 
     fn of_exclusive(exclusive: Self) -> Self {
@@ -72,7 +72,7 @@ impl<T: Pod + Send> Guard for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> Exclusive for MutexGuard<'_, T> {
+impl<T: ?Sized + Value> Exclusive for MutexGuard<'_, T> {
     fn stamp(&self) -> Stamp {
         self.stamp
     }
@@ -86,7 +86,7 @@ impl<T: Pod + Send> Exclusive for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> Deref for MutexGuard<'_, T> {
+impl<T: ?Sized + Value> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     /// Lends the value.
@@ -102,7 +102,7 @@ impl<T: Pod + Send> Deref for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> DerefMut for MutexGuard<'_, T> {
+impl<T: ?Sized + Value> DerefMut for MutexGuard<'_, T> {
     /// Lends the value for writing.
     ///
     /// # Panics
@@ -115,7 +115,7 @@ impl<T: Pod + Send> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> Drop for MutexGuard<'_, T> {
+impl<T: ?Sized + Value> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         let Some(me) = self.stamp.me() else { return };
@@ -127,7 +127,7 @@ impl<T: Pod + Send> Drop for MutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+impl<T: ?Sized + Value + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -21,9 +21,9 @@ use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
+use crate::value::Value;
 use bytemuck::Pod;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use raw::RawMutex;
 use std::time::{Duration, Instant};
@@ -69,16 +69,16 @@ const REPAIR: &str = "repair the mutex";
 /// # use shm_sync::Primitive;
 /// let texts = shm_sync::Mutex::anonymous(String::new());
 /// ```
-pub struct Mutex<T: Pod + Send> {
+pub struct Mutex<T: ?Sized + Value> {
     handle: Handle<RawMutex>,
-    value: PhantomData<T>,
+    length: T::Length,
 }
 
 // SAFETY: the handle is a pointer to pages that stay mapped while it (or another handle, or its segment) exists, whichever thread uses it; the
 // value is only reached through the lock, by one thread at a time, and `T: Send` allows it to be another one each time.
-unsafe impl<T: Pod + Send> Send for Mutex<T> {}
+unsafe impl<T: ?Sized + Value> Send for Mutex<T> {}
 // SAFETY: as above; the lock itself consists of atomics.
-unsafe impl<T: Pod + Send> Sync for Mutex<T> {}
+unsafe impl<T: ?Sized + Value> Sync for Mutex<T> {}
 
 impl<T: Pod + Send> Mutex<T> {
     /// How many bytes the lock and its value take.
@@ -98,12 +98,9 @@ impl<T: Pod + Send> Mutex<T> {
     /// assert_eq!(shm_sync::Mutex::<u8>::ALIGN, 64);
     /// ```
     pub const ALIGN: usize = align_of::<RawMutex>();
+}
 
-    const IDENTITY: u64 = {
-        assert!(Self::SIZE >= size_of::<RawMutex>());
-        Kind::MUTEX.identity(size_of::<T>() as u32)
-    };
-
+impl<T: ?Sized + Value> Mutex<T> {
     /// Takes the lock, waiting for it as long as it takes. Signals do not end the wait.
     ///
     /// # Errors
@@ -237,7 +234,7 @@ impl<T: Pod + Send> Mutex<T> {
     pub fn repair(&self) -> Result<RecoveryGuard<MutexGuard<'_, T>>, Error> {
         let locked = self.raw().lock(REPAIR, Wait::forever()).map_err(|error| self.named(error))?;
         let guard = MutexGuard::new(self, locked.me);
-        match self.raw().check(Self::IDENTITY) {
+        match self.raw().check(self.guarded()) {
             Ok(()) | Err(ErrorKind::Poisoned) => Ok(RecoveryGuard::new(guard)),
             Err(kind) => Err(self.named(Error::new(REPAIR, kind))),
         }
@@ -247,7 +244,7 @@ impl<T: Pod + Send> Mutex<T> {
     // which costs as much as one of them.
     #[inline(always)]
     fn lock_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<MutexGuard<'_, T>> {
-        let me = match self.raw().lock_free(Self::IDENTITY) {
+        let me = match self.raw().lock_free(self.guarded()) {
             Some(me) => me,
             None => match self.lock_slowly(wait()) {
                 Ok(me) => me,
@@ -269,7 +266,7 @@ impl<T: Pod + Send> Mutex<T> {
     fn lock_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
         let failed = |error| Box::new(Trouble::Failed(self.named(error)));
         let Locked { me, acquired } = self.raw().lock(LOCK, wait).map_err(failed)?;
-        match (self.raw().check(Self::IDENTITY), acquired) {
+        match (self.raw().check(self.guarded()), acquired) {
             (Ok(()), Acquired::Clean) => Ok(me),
             (Ok(()), Acquired::OwnerDied) => Err(Box::new(Trouble::OwnerDied(me))),
             (Err(kind), _) => {
@@ -286,7 +283,7 @@ impl<T: Pod + Send> Mutex<T> {
 
     /// Whether whoever locks next gets news or an error: a look from outside, at any time.
     pub(crate) fn is_in_trouble(&self) -> bool {
-        self.raw().is_in_trouble(Self::IDENTITY)
+        self.raw().is_in_trouble(self.guarded())
     }
 
     #[inline(always)]
@@ -294,9 +291,31 @@ impl<T: Pod + Send> Mutex<T> {
         self.handle.raw()
     }
 
+    /// The bytes of a new one.
+    pub(crate) fn image_of(initial: &T::Initial) -> Result<Image, Error> {
+        Handle::<RawMutex>::image_guarding::<T>(initial)
+    }
+
+    /// The one at `place`.
+    pub(crate) fn open_at(place: Placement, verb: &str) -> Result<Self, Error> {
+        let (handle, length) = Handle::open_guarding::<T>(place, verb)?;
+        Ok(Self { handle, length })
+    }
+
+    /// How long the value is.
+    pub(crate) fn length(&self) -> T::Length {
+        self.length
+    }
+
+    /// The identity that the bytes have to have.
+    #[inline(always)]
+    pub(crate) fn guarded(&self) -> u64 {
+        Handle::<RawMutex>::identity_guarding::<T>(self.length)
+    }
+
     #[inline(always)]
     fn value(&self) -> NonNull<T> {
-        self.handle.tail().cast()
+        T::at(self.handle.tail(), self.length)
     }
 }
 
@@ -306,13 +325,11 @@ impl<T: Pod + Send> Object for Mutex<T> {
     const KIND: Kind = Kind::MUTEX;
 
     fn image(value: T) -> Result<Image, Error> {
-        let image = Image::new(Kind::MUTEX, size_of::<T>() as u32, Self::SIZE);
-        Ok(image.with(size_of::<RawMutex>(), bytemuck::bytes_of(&value)))
+        Self::image_of(&value)
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
-        Ok(Self { handle, value: PhantomData })
+        Self::open_at(place, verb)
     }
 
     fn identity(&self) -> u64 {
@@ -323,13 +340,13 @@ impl<T: Pod + Send> Object for Mutex<T> {
 /// A handle to one mutex; `Initial` is the value that it guards. Zero bytes are a free, never used mutex with a value of zeros.
 impl<T: Pod + Send> Primitive for Mutex<T> {}
 
-impl<T: Pod + Send> Clone for Mutex<T> {
+impl<T: ?Sized + Value> Clone for Mutex<T> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), value: PhantomData }
+        Self { handle: self.handle.clone(), length: self.length }
     }
 }
 
-impl<T: Pod + Send> fmt::Debug for Mutex<T> {
+impl<T: ?Sized + Value> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutex").field("name", &self.handle.name()).finish_non_exhaustive()
     }

@@ -171,7 +171,10 @@ impl OwnerWord {
                 View::Damaged => return Err(Denied::Damaged),
             };
             let alive = holders.word(holder).ok_or(Denied::Damaged)?;
-            if wait.is_some() && seen & WAITERS == 0 && spin.spin() {
+            if let Some(patience) = wait
+                && seen & WAITERS == 0
+                && spin.spin(patience)
+            {
                 continue;
             }
             let life = alive.load(Acquire);

@@ -9,6 +9,7 @@ use super::raw::LOCK;
 use crate::base::robust::Me;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Exclusive, Guard, Stamp};
+use crate::value::Value;
 use bytemuck::Pod;
 use core::cell::Cell;
 use core::fmt;
@@ -45,21 +46,21 @@ use core::ops::Deref;
 /// std::thread::scope(|scope| scope.spawn(move || cell.set(1)));
 /// ```
 #[must_use = "dropping the guard gives the lock up at once"]
-pub struct RecursiveMutexGuard<'a, T: Pod + Send> {
+pub struct RecursiveMutexGuard<'a, T: ?Sized + Value> {
     mutex: &'a RecursiveMutex<T>,
     stamp: Stamp,
     /// The guard stays in its thread.
     stays: PhantomData<*const ()>,
 }
 
-impl<'a, T: Pod + Send> RecursiveMutexGuard<'a, T> {
+impl<'a, T: ?Sized + Value> RecursiveMutexGuard<'a, T> {
     #[inline(always)]
     pub(super) fn new(mutex: &'a RecursiveMutex<T>, me: Me) -> Self {
         Self { mutex, stamp: Stamp::new(me), stays: PhantomData }
     }
 }
 
-impl<T: Pod + Send> Deref for RecursiveMutexGuard<'_, T> {
+impl<T: ?Sized + Value> Deref for RecursiveMutexGuard<'_, T> {
     type Target = Cell<T>;
 
     /// Lends the value.
@@ -72,11 +73,11 @@ impl<T: Pod + Send> Deref for RecursiveMutexGuard<'_, T> {
         // SAFETY: the value is mapped, aligned (at most 64, behind a lock that is) and any bytes are a `T` (Pod), which a `Cell` is laid out
         // as. This thread holds the lock, so nobody else who keeps the rules of `RecursiveMutex` reads or writes. Within the
         // thread there are only such cells (guards lend nothing else, and neither they nor cells go to other threads).
-        unsafe { self.mutex.value().cast::<Cell<T>>().as_ref() }
+        unsafe { &*(self.mutex.value().as_ptr() as *const Cell<T>) }
     }
 }
 
-impl<T: Pod + Send> Drop for RecursiveMutexGuard<'_, T> {
+impl<T: ?Sized + Value> Drop for RecursiveMutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(me) = self.stamp.me() {
@@ -85,7 +86,7 @@ impl<T: Pod + Send> Drop for RecursiveMutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> Guard for RecursiveMutexGuard<'_, T> {
+impl<T: ?Sized + Value> Guard for RecursiveMutexGuard<'_, T> {
     type Exclusive = Self;
 
     fn of_exclusive(exclusive: Self) -> Self {
@@ -93,7 +94,7 @@ impl<T: Pod + Send> Guard for RecursiveMutexGuard<'_, T> {
     }
 }
 
-impl<T: Pod + Send> Exclusive for RecursiveMutexGuard<'_, T> {
+impl<T: ?Sized + Value> Exclusive for RecursiveMutexGuard<'_, T> {
     fn stamp(&self) -> Stamp {
         self.stamp
     }

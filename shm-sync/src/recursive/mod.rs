@@ -21,9 +21,9 @@ use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
+use crate::value::Value;
 use bytemuck::Pod;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use raw::RawRecursiveMutex;
 use std::time::{Duration, Instant};
@@ -61,16 +61,16 @@ const REPAIR: &str = "repair the recursive mutex";
 /// assert_eq!(add(&sum, 4)?.get(), 10);
 /// # Ok::<(), shm_sync::Error>(())
 /// ```
-pub struct RecursiveMutex<T: Pod + Send> {
+pub struct RecursiveMutex<T: ?Sized + Value> {
     handle: Handle<RawRecursiveMutex>,
-    value: PhantomData<T>,
+    length: T::Length,
 }
 
 // SAFETY: the handle is a pointer to pages that stay mapped while it (or another handle, or its segment) exists, whichever thread uses it; the
 // value is only reached through the lock, by one thread at a time, and `T: Send` allows it to be another one each time.
-unsafe impl<T: Pod + Send> Send for RecursiveMutex<T> {}
+unsafe impl<T: ?Sized + Value> Send for RecursiveMutex<T> {}
 // SAFETY: as above; the lock itself consists of atomics.
-unsafe impl<T: Pod + Send> Sync for RecursiveMutex<T> {}
+unsafe impl<T: ?Sized + Value> Sync for RecursiveMutex<T> {}
 
 impl<T: Pod + Send> RecursiveMutex<T> {
     /// How many bytes the lock and its value take.
@@ -90,12 +90,9 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// assert_eq!(shm_sync::RecursiveMutex::<u8>::ALIGN, 64);
     /// ```
     pub const ALIGN: usize = align_of::<RawRecursiveMutex>();
+}
 
-    const IDENTITY: u64 = {
-        assert!(Self::SIZE >= size_of::<RawRecursiveMutex>());
-        Kind::RECURSIVE_MUTEX.identity(size_of::<T>() as u32)
-    };
-
+impl<T: ?Sized + Value> RecursiveMutex<T> {
     /// Takes the lock, waiting for it as long as it takes; at once if this thread has it. Signals do not end the wait.
     ///
     /// # Errors
@@ -223,7 +220,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn repair(&self) -> Result<RecoveryGuard<RecursiveMutexGuard<'_, T>>, Error> {
-        match self.raw().repair(Self::IDENTITY, REPAIR) {
+        match self.raw().repair(self.guarded(), REPAIR) {
             Ok(me) => Ok(RecoveryGuard::new(RecursiveMutexGuard::new(self, me))),
             Err(error) => Err(self.named(error)),
         }
@@ -232,7 +229,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     // What is not inlined here returns in registers, as in `Mutex`.
     #[inline(always)]
     fn lock_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RecursiveMutexGuard<'_, T>> {
-        let me = match self.raw().lock_free(Self::IDENTITY) {
+        let me = match self.raw().lock_free(self.guarded()) {
             Some(me) => me,
             None => match self.lock_slowly(wait()) {
                 Ok(me) => me,
@@ -252,7 +249,7 @@ impl<T: Pod + Send> RecursiveMutex<T> {
     #[cold]
     #[inline(never)]
     fn lock_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
-        match self.raw().lock(Self::IDENTITY, wait) {
+        match self.raw().lock(self.guarded(), wait) {
             Ok((me, Acquired::Clean)) => Ok(me),
             Ok((me, Acquired::OwnerDied)) => Err(Box::new(Trouble::OwnerDied(me))),
             Err(error) => Err(Box::new(Trouble::Failed(error))),
@@ -269,9 +266,31 @@ impl<T: Pod + Send> RecursiveMutex<T> {
         self.handle.raw()
     }
 
+    /// The bytes of a new one.
+    pub(crate) fn image_of(initial: &T::Initial) -> Result<Image, Error> {
+        Handle::<RawRecursiveMutex>::image_guarding::<T>(initial)
+    }
+
+    /// The one at `place`.
+    pub(crate) fn open_at(place: Placement, verb: &str) -> Result<Self, Error> {
+        let (handle, length) = Handle::open_guarding::<T>(place, verb)?;
+        Ok(Self { handle, length })
+    }
+
+    /// How long the value is.
+    pub(crate) fn length(&self) -> T::Length {
+        self.length
+    }
+
+    /// The identity that the bytes have to have.
+    #[inline(always)]
+    pub(crate) fn guarded(&self) -> u64 {
+        Handle::<RawRecursiveMutex>::identity_guarding::<T>(self.length)
+    }
+
     #[inline(always)]
     fn value(&self) -> NonNull<T> {
-        self.handle.tail().cast()
+        T::at(self.handle.tail(), self.length)
     }
 }
 
@@ -281,13 +300,11 @@ impl<T: Pod + Send> Object for RecursiveMutex<T> {
     const KIND: Kind = Kind::RECURSIVE_MUTEX;
 
     fn image(value: T) -> Result<Image, Error> {
-        let image = Image::new(Self::KIND, size_of::<T>() as u32, Self::SIZE);
-        Ok(image.with(size_of::<RawRecursiveMutex>(), bytemuck::bytes_of(&value)))
+        Self::image_of(&value)
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
-        Ok(Self { handle, value: PhantomData })
+        Self::open_at(place, verb)
     }
 
     fn identity(&self) -> u64 {
@@ -298,13 +315,13 @@ impl<T: Pod + Send> Object for RecursiveMutex<T> {
 /// A handle to one recursive mutex; `Initial` is the value that it guards. Zero bytes are a free, never used one with a value of zeros.
 impl<T: Pod + Send> Primitive for RecursiveMutex<T> {}
 
-impl<T: Pod + Send> Clone for RecursiveMutex<T> {
+impl<T: ?Sized + Value> Clone for RecursiveMutex<T> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), value: PhantomData }
+        Self { handle: self.handle.clone(), length: self.length }
     }
 }
 
-impl<T: Pod + Send> fmt::Debug for RecursiveMutex<T> {
+impl<T: ?Sized + Value> fmt::Debug for RecursiveMutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecursiveMutex").field("name", &self.handle.name()).finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use super::raw::{Hold, WRITE};
 use crate::base::robust::Me;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Exclusive, Guard, Stamp, void};
-use bytemuck::Pod;
+use crate::value::Value;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -29,21 +29,21 @@ use core::ops::{Deref, DerefMut};
 /// # Ok::<(), shm_sync::Error>(())
 /// ```
 #[must_use = "dropping the guard gives the lock up at once"]
-pub struct RwLockReadGuard<'a, T: Pod + Send + Sync, const READERS: usize = 62> {
+pub struct RwLockReadGuard<'a, T: ?Sized + Value + Sync, const READERS: usize = 62> {
     lock: &'a RwLock<T, READERS>,
     hold: Hold,
     /// The guard stays in its thread.
     stays: PhantomData<*const ()>,
 }
 
-impl<'a, T: Pod + Send + Sync, const READERS: usize> RwLockReadGuard<'a, T, READERS> {
+impl<'a, T: ?Sized + Value + Sync, const READERS: usize> RwLockReadGuard<'a, T, READERS> {
     #[inline(always)]
     pub(super) fn new(lock: &'a RwLock<T, READERS>, hold: Hold) -> Self {
         Self { lock, hold, stays: PhantomData }
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Deref for RwLockReadGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Deref for RwLockReadGuard<'_, T, READERS> {
     type Target = T;
 
     /// Lends the value.
@@ -61,7 +61,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> Deref for RwLockReadGuard<'_, T
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Drop for RwLockReadGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Drop for RwLockReadGuard<'_, T, READERS> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(me) = self.hold.me() {
@@ -70,14 +70,16 @@ impl<T: Pod + Send + Sync, const READERS: usize> Drop for RwLockReadGuard<'_, T,
     }
 }
 
-impl<T: Pod + Send + Sync + fmt::Debug, const READERS: usize> fmt::Debug for RwLockReadGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync + fmt::Debug, const READERS: usize> fmt::Debug
+    for RwLockReadGuard<'_, T, READERS>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
 /// A reader that gets the news of a dead writer holds the lock for writing until it has recovered the value.
-impl<'a, T: Pod + Send + Sync, const READERS: usize> Guard for RwLockReadGuard<'a, T, READERS> {
+impl<'a, T: ?Sized + Value + Sync, const READERS: usize> Guard for RwLockReadGuard<'a, T, READERS> {
     type Exclusive = RwLockWriteGuard<'a, T, READERS>;
 
     fn of_exclusive(exclusive: Self::Exclusive) -> Self {
@@ -101,14 +103,14 @@ impl<'a, T: Pod + Send + Sync, const READERS: usize> Guard for RwLockReadGuard<'
 /// # Ok::<(), shm_sync::Error>(())
 /// ```
 #[must_use = "dropping the guard gives the lock up at once"]
-pub struct RwLockWriteGuard<'a, T: Pod + Send + Sync, const READERS: usize = 62> {
+pub struct RwLockWriteGuard<'a, T: ?Sized + Value + Sync, const READERS: usize = 62> {
     lock: &'a RwLock<T, READERS>,
     stamp: Stamp,
     /// The guard stays in its thread.
     stays: PhantomData<*const ()>,
 }
 
-impl<'a, T: Pod + Send + Sync, const READERS: usize> RwLockWriteGuard<'a, T, READERS> {
+impl<'a, T: ?Sized + Value + Sync, const READERS: usize> RwLockWriteGuard<'a, T, READERS> {
     #[inline(always)]
     pub(super) fn new(lock: &'a RwLock<T, READERS>, me: Me) -> Self {
         Self { lock, stamp: Stamp::new(me), stays: PhantomData }
@@ -139,7 +141,7 @@ impl<'a, T: Pod + Send + Sync, const READERS: usize> RwLockWriteGuard<'a, T, REA
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Deref for RwLockWriteGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Deref for RwLockWriteGuard<'_, T, READERS> {
     type Target = T;
 
     /// Lends the value.
@@ -156,7 +158,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> Deref for RwLockWriteGuard<'_, 
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> DerefMut for RwLockWriteGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> DerefMut for RwLockWriteGuard<'_, T, READERS> {
     /// Lends the value for writing.
     ///
     /// # Panics
@@ -169,7 +171,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> DerefMut for RwLockWriteGuard<'
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Drop for RwLockWriteGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Drop for RwLockWriteGuard<'_, T, READERS> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(me) = self.stamp.me() {
@@ -178,7 +180,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> Drop for RwLockWriteGuard<'_, T
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Guard for RwLockWriteGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Guard for RwLockWriteGuard<'_, T, READERS> {
     type Exclusive = Self;
 
     fn of_exclusive(exclusive: Self) -> Self {
@@ -186,7 +188,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> Guard for RwLockWriteGuard<'_, 
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> Exclusive for RwLockWriteGuard<'_, T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Exclusive for RwLockWriteGuard<'_, T, READERS> {
     fn stamp(&self) -> Stamp {
         self.stamp
     }
@@ -200,7 +202,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> Exclusive for RwLockWriteGuard<
     }
 }
 
-impl<T: Pod + Send + Sync + fmt::Debug, const READERS: usize> fmt::Debug
+impl<T: ?Sized + Value + Sync + fmt::Debug, const READERS: usize> fmt::Debug
     for RwLockWriteGuard<'_, T, READERS>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,9 +20,9 @@ use crate::guard::{LockError, LockResult, RecoveryGuard, Trouble};
 use crate::handle::{Handle, Kind};
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
+use crate::value::Value;
 use bytemuck::Pod;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use raw::{Hold, RawRwLock};
 use std::time::{Duration, Instant};
@@ -84,16 +84,16 @@ use std::time::{Duration, Instant};
 /// # use shm_sync::Primitive;
 /// let cell = shm_sync::RwLock::<std::cell::Cell<u64>>::anonymous(std::cell::Cell::new(0));
 /// ```
-pub struct RwLock<T: Pod + Send + Sync, const READERS: usize = 62> {
+pub struct RwLock<T: ?Sized + Value + Sync, const READERS: usize = 62> {
     handle: Handle<RawRwLock<READERS>>,
-    value: PhantomData<T>,
+    length: T::Length,
 }
 
 // SAFETY: the handle is a pointer to pages that stay mapped while it (or another handle, or its segment) exists, whichever thread uses it; the
 // value is only reached through the lock, by one thread or by readers only, and `T: Send + Sync` allows them to be any threads.
-unsafe impl<T: Pod + Send + Sync, const READERS: usize> Send for RwLock<T, READERS> {}
+unsafe impl<T: ?Sized + Value + Sync, const READERS: usize> Send for RwLock<T, READERS> {}
 // SAFETY: as above; the lock itself consists of atomics.
-unsafe impl<T: Pod + Send + Sync, const READERS: usize> Sync for RwLock<T, READERS> {}
+unsafe impl<T: ?Sized + Value + Sync, const READERS: usize> Sync for RwLock<T, READERS> {}
 
 impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     /// How many bytes the lock and its value take.
@@ -114,12 +114,9 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     /// assert_eq!(shm_sync::RwLock::<u8>::ALIGN, 64);
     /// ```
     pub const ALIGN: usize = align_of::<RawRwLock<READERS>>();
+}
 
-    const IDENTITY: u64 = {
-        assert!(Self::SIZE >= size_of::<RawRwLock<READERS>>());
-        Kind::RW_LOCK.identity(size_of::<T>() as u32)
-    };
-
+impl<T: ?Sized + Value + Sync, const READERS: usize> RwLock<T, READERS> {
     /// Takes the lock for reading, waiting for it as long as it takes. Signals do not end the wait.
     ///
     /// # Errors
@@ -355,7 +352,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
     pub fn repair(&self) -> Result<RecoveryGuard<RwLockWriteGuard<'_, T, READERS>>, Error> {
-        match self.raw().write(Self::IDENTITY, Wait::forever(), true) {
+        match self.raw().write(self.guarded(), Wait::forever(), true) {
             Ok(me) | Err(Trouble::OwnerDied(me)) => Ok(RecoveryGuard::new(RwLockWriteGuard::new(self, me))),
             Err(Trouble::Failed(error)) => Err(self.named(error)),
         }
@@ -364,7 +361,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     // What is not inlined here returns in registers, as in `Mutex`.
     #[inline(always)]
     fn read_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RwLockReadGuard<'_, T, READERS>> {
-        let hold = match self.raw().read_free(Self::IDENTITY) {
+        let hold = match self.raw().read_free(self.guarded()) {
             Some(hold) => hold,
             None => match self.read_slowly(wait()) {
                 Ok(hold) => hold,
@@ -377,12 +374,12 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     #[cold]
     #[inline(never)]
     fn read_slowly(&self, wait: Wait) -> Result<Hold, Box<Trouble>> {
-        self.raw().read(Self::IDENTITY, wait).map_err(Box::new)
+        self.raw().read(self.guarded(), wait).map_err(Box::new)
     }
 
     #[inline(always)]
     fn write_with(&self, wait: impl FnOnce() -> Wait) -> LockResult<RwLockWriteGuard<'_, T, READERS>> {
-        let me = match self.raw().write_free(Self::IDENTITY) {
+        let me = match self.raw().write_free(self.guarded()) {
             Some(me) => me,
             None => match self.write_slowly(wait()) {
                 Ok(me) => me,
@@ -395,7 +392,7 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
     #[cold]
     #[inline(never)]
     fn write_slowly(&self, wait: Wait) -> Result<Me, Box<Trouble>> {
-        self.raw().write(Self::IDENTITY, wait, false).map_err(Box::new)
+        self.raw().write(self.guarded(), wait, false).map_err(Box::new)
     }
 
     #[cold]
@@ -421,9 +418,37 @@ impl<T: Pod + Send + Sync, const READERS: usize> RwLock<T, READERS> {
         self.handle.raw()
     }
 
+    /// The bytes of a new one.
+    pub(crate) fn image_of(initial: &T::Initial) -> Result<Image, Error> {
+        let image = Handle::<RawRwLock<READERS>>::image_guarding::<T>(initial)?;
+        Ok(image.with(raw::SLOTS_AT, &RawRwLock::<READERS>::SLOTS.to_le_bytes()))
+    }
+
+    /// The one at `place`.
+    pub(crate) fn open_at(place: Placement, verb: &str) -> Result<Self, Error> {
+        let (handle, length) = Handle::<RawRwLock<READERS>>::open_guarding::<T>(place, verb)?;
+        if !handle.raw().adopt() {
+            return Err(handle
+                .error(verb, ErrorKind::Mismatch)
+                .detail(format!("it has places for {} readers, not for {READERS}", handle.raw().slots())));
+        }
+        Ok(Self { handle, length })
+    }
+
+    /// How long the value is.
+    pub(crate) fn length(&self) -> T::Length {
+        self.length
+    }
+
+    /// The identity that the bytes have to have.
+    #[inline(always)]
+    pub(crate) fn guarded(&self) -> u64 {
+        Handle::<RawRwLock<READERS>>::identity_guarding::<T>(self.length)
+    }
+
     #[inline(always)]
     fn value(&self) -> NonNull<T> {
-        self.handle.tail().cast()
+        T::at(self.handle.tail(), self.length)
     }
 }
 
@@ -433,19 +458,11 @@ impl<T: Pod + Send + Sync, const READERS: usize> Object for RwLock<T, READERS> {
     const KIND: Kind = Kind::RW_LOCK;
 
     fn image(value: T) -> Result<Image, Error> {
-        let image = Image::new(Kind::RW_LOCK, size_of::<T>() as u32, Self::SIZE);
-        let image = image.with(raw::SLOTS_AT, &RawRwLock::<READERS>::SLOTS.to_le_bytes());
-        Ok(image.with(size_of::<RawRwLock<READERS>>(), bytemuck::bytes_of(&value)))
+        Self::image_of(&value)
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        let handle = Handle::<RawRwLock<READERS>>::open_guarding(place, verb, size_of::<T>(), Self::SIZE)?;
-        if !handle.raw().adopt() {
-            return Err(handle
-                .error(verb, ErrorKind::Mismatch)
-                .detail(format!("it has places for {} readers, not for {READERS}", handle.raw().slots())));
-        }
-        Ok(Self { handle, value: PhantomData })
+        Self::open_at(place, verb)
     }
 
     fn identity(&self) -> u64 {
@@ -457,13 +474,13 @@ impl<T: Pod + Send + Sync, const READERS: usize> Object for RwLock<T, READERS> {
 /// them first says how many readers it has.
 impl<T: Pod + Send + Sync, const READERS: usize> Primitive for RwLock<T, READERS> {}
 
-impl<T: Pod + Send + Sync, const READERS: usize> Clone for RwLock<T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> Clone for RwLock<T, READERS> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), value: PhantomData }
+        Self { handle: self.handle.clone(), length: self.length }
     }
 }
 
-impl<T: Pod + Send + Sync, const READERS: usize> fmt::Debug for RwLock<T, READERS> {
+impl<T: ?Sized + Value + Sync, const READERS: usize> fmt::Debug for RwLock<T, READERS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RwLock").field("name", &self.handle.name()).finish_non_exhaustive()
     }

@@ -2,8 +2,10 @@
 //!
 //! `raw` has the protocol, `state` the number and its marks in one word, `turns` the public types.
 
-mod raw;
-mod state;
+pub(crate) mod raw;
+pub(crate) mod state;
+#[cfg(not(loom))]
 mod turns;
 
+#[cfg(not(loom))]
 pub use turns::{Sequencer, Turn};

@@ -24,22 +24,30 @@
 //! **Deaths.** Sleepers and holders name the slot in `list_op_pending`: killed between the steps, they have the kernel wake one of the
 //! word's sleepers, who goes on where they stopped or wakes whose turn it is. What that misses (somebody asleep on `moves`; kernels before
 //! 6.2) is repaired by looking again after `RECHECK`.
+//!
+//! `tests/loom_sequencer.rs` models this file.
 
 use super::state::State;
 use crate::base::Patience;
+use crate::base::atomics::{AtomicU32, AtomicU64, store_load_barrier};
 use crate::base::futex::{self, Woken};
 use crate::base::gate::RECHECK;
+#[cfg(not(loom))]
 use crate::base::robust::Me;
+#[cfg(not(loom))]
 use crate::base::slot::Slot;
 use crate::base::word::{self, WAITERS};
+#[cfg(not(loom))]
 use crate::handle::{Kind, Raw};
+#[cfg(loom)]
+use crate::model::slot::{Me, Slot};
 use core::num::NonZeroU32;
 use core::sync::atomic::Ordering::SeqCst;
-use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// See the head of this file.
 #[repr(C, align(64))]
-pub(super) struct RawSequencer {
+#[cfg_attr(loom, derive(Default))]
+pub(crate) struct RawSequencer {
     slot: Slot,
     state: AtomicU64,
     moves: AtomicU32,
@@ -48,8 +56,10 @@ pub(super) struct RawSequencer {
 }
 
 /// Where the state lies.
-pub(super) const STATE: usize = core::mem::offset_of!(RawSequencer, state);
+#[cfg(not(loom))]
+pub(crate) const STATE: usize = core::mem::offset_of!(RawSequencer, state);
 
+#[cfg(not(loom))]
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<RawSequencer>() == 128 && STATE == 64);
@@ -57,6 +67,7 @@ const _: () = {
     assert!(offset_of!(RawSequencer, sleepers) == 80);
 };
 
+#[cfg(not(loom))]
 impl Raw for RawSequencer {
     const KIND: Kind = Kind::SEQUENCER;
 
@@ -67,7 +78,7 @@ impl Raw for RawSequencer {
 
 /// What somebody who wants a turn finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// It is the current one, and nobody has it.
     Now,
     /// It is over, or was passed over.
@@ -84,7 +95,7 @@ pub(super) enum Look {
 
 /// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slept {
+pub(crate) enum Slept {
     /// It is time to look.
     Look,
     TimedOut,
@@ -95,17 +106,17 @@ pub(super) enum Slept {
 
 impl RawSequencer {
     #[inline(always)]
-    pub(super) fn slot(&self) -> &Slot {
+    pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }
 
     #[inline(always)]
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         State(self.state.load(SeqCst))
     }
 
     /// What there is to see for somebody who wants `turn`. The state that goes with it.
-    pub(super) fn look(&self, turn: u64) -> (Look, State) {
+    pub(crate) fn look(&self, turn: u64) -> (Look, State) {
         loop {
             let state = self.state();
             // After the state: a free word then says that the turn, if it had been begun, is over.
@@ -129,14 +140,14 @@ impl RawSequencer {
     }
 
     /// The turn at which somebody died.
-    pub(super) fn broken(&self) -> Option<u64> {
+    pub(crate) fn broken(&self) -> Option<u64> {
         let state = self.state();
         self.slot.word.is_orphaned().then_some(state.turn())
     }
 
     /// Begins `turn`, with the slot held. False: it is not the current one any more, or has been begun and given up meanwhile.
     #[inline(always)]
-    pub(super) fn begin(&self, turn: u64, again: bool) -> bool {
+    pub(crate) fn begin(&self, turn: u64, again: bool) -> bool {
         loop {
             let state = self.state();
             if state.turn() != turn || (state.is_begun() && !again) {
@@ -146,6 +157,7 @@ impl RawSequencer {
                 break;
             }
         }
+        store_load_barrier();
         if self.sleepers.load(SeqCst) != 0 {
             // They have to wake if this holder dies.
             self.slot.word.watch().fetch_or(WAITERS, SeqCst);
@@ -156,7 +168,7 @@ impl RawSequencer {
 
     /// Ends the turn and gives the slot up, as `me`, who has both.
     #[inline(always)]
-    pub(super) fn end(&self, turn: u64, me: Me) {
+    pub(crate) fn end(&self, turn: u64, me: Me) {
         self.slot.give_up_by(me, || {
             self.slot.word.watch().swap(0, SeqCst);
             self.complete(turn);
@@ -165,7 +177,7 @@ impl RawSequencer {
 
     /// Gives the slot up without a turn; those who sleep have another look.
     #[cold]
-    pub(super) fn give_back(&self, me: Me) {
+    pub(crate) fn give_back(&self, me: Me) {
         self.slot.give_up_by(me, || {
             self.slot.word.watch().swap(0, SeqCst);
             self.wake_all();
@@ -174,7 +186,7 @@ impl RawSequencer {
 
     /// Gives turn and slot up as a dead holder does.
     #[cold]
-    pub(super) fn end_as_dead(&self, me: Me) {
+    pub(crate) fn end_as_dead(&self, me: Me) {
         self.slot.give_up_as_dead(me);
         self.wake_all();
     }
@@ -188,6 +200,7 @@ impl RawSequencer {
             }
             let next = state.done();
             if self.state.compare_exchange(state.0, next.0, SeqCst, SeqCst).is_ok() {
+                store_load_barrier();
                 if self.sleepers.load(SeqCst) != 0 {
                     // Also those who wait for what is over now.
                     let bits = (turn..=next.turn()).fold(0, |bits, turn| bits | bit(turn).get());
@@ -200,19 +213,19 @@ impl RawSequencer {
 
     /// Moves the state on from a turn that is over, with the slot held, which its holder had given up.
     #[cold]
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.complete(self.state().turn());
     }
 
     /// Marks a later turn to be passed over. None: it is too far ahead, or not later. True: done.
-    pub(super) fn mark_skipped(&self, turn: u64) -> Option<bool> {
+    pub(crate) fn mark_skipped(&self, turn: u64) -> Option<bool> {
         let state = self.state();
         let marked = state.skipping(turn)?;
         Some(self.state.compare_exchange(state.0, marked.0, SeqCst, SeqCst).is_ok())
     }
 
     /// Goes to another turn, with the slot held.
-    pub(super) fn set(&self, turn: u64) {
+    pub(crate) fn set(&self, turn: u64) {
         let mut state = self.state();
         while let Err(changed) = self.state.compare_exchange(state.0, state.reset(turn).0, SeqCst, SeqCst) {
             state = State(changed);
@@ -220,7 +233,7 @@ impl RawSequencer {
     }
 
     /// One sleep on the way to `turn`, where `look` was seen, which is `Held` or `Idle`.
-    pub(super) fn sleep(&self, turn: u64, look: Look, me: Me, patience: Patience) -> Slept {
+    pub(crate) fn sleep(&self, turn: u64, look: Look, me: Me, patience: Patience) -> Slept {
         if patience.is_over() {
             return Slept::TimedOut;
         }
@@ -230,6 +243,7 @@ impl RawSequencer {
                 return Slept::TooManyLocks;
             }
             self.sleepers.fetch_add(1, SeqCst);
+            store_load_barrier();
             let word = self.slot.word.watch();
             let marked = seen | WAITERS;
             let woken = if seen == marked || word.compare_exchange(seen, marked, SeqCst, SeqCst).is_ok() {
@@ -242,6 +256,7 @@ impl RawSequencer {
             woken
         } else {
             self.early.fetch_add(1, SeqCst);
+            store_load_barrier();
             let moves = self.moves.load(SeqCst);
             let woken = match self.look(turn).0 {
                 Look::Idle => futex::wait(&self.moves, moves, until),
@@ -255,13 +270,14 @@ impl RawSequencer {
 
     /// Wakes those whose turn is the current one.
     #[cold]
-    pub(super) fn wake_current(&self) {
+    pub(crate) fn wake_current(&self) {
         futex::wake_for(self.slot.word.watch(), bit(self.state().turn()));
     }
 
     /// Has everybody who sleeps look again.
     #[cold]
-    pub(super) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
+        store_load_barrier();
         if self.sleepers.load(SeqCst) != 0 {
             futex::wake_all(self.slot.word.watch());
         }
@@ -271,10 +287,21 @@ impl RawSequencer {
     /// Wakes those who sleep because nobody had a turn.
     #[inline(always)]
     fn call_the_early(&self) {
+        store_load_barrier();
         if self.early.load(SeqCst) != 0 {
             self.moves.fetch_add(1, SeqCst);
             futex::wake_all(&self.moves);
         }
+    }
+}
+
+/// What only a model does.
+#[cfg(loom)]
+impl RawSequencer {
+    /// The time slice of every sleep is over, now and later.
+    pub(crate) fn recheck(&self) {
+        futex::recheck(self.slot.word.watch());
+        futex::recheck(&self.moves);
     }
 }
 

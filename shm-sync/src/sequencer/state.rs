@@ -10,9 +10,9 @@
 //! Arithmetic only; who may change it when is `raw`'s.
 
 /// How far ahead a turn can be marked to be passed over.
-pub(super) const AHEAD: u64 = 15;
+pub(crate) const AHEAD: u64 = 15;
 /// The highest number that a turn can have.
-pub(super) const LAST: u64 = NUMBER - 1;
+pub(crate) const LAST: u64 = NUMBER - 1;
 
 const SKIPS: u64 = (1 << AHEAD) - 1;
 const BEGUN: u64 = 1 << AHEAD;
@@ -22,41 +22,41 @@ const RESET: u64 = 1 << 60;
 
 /// See the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State(pub(super) u64);
+pub(crate) struct State(pub(crate) u64);
 
 impl State {
     /// Where a new sequencer is.
-    pub(super) fn new(turn: u64) -> Self {
+    pub(crate) fn new(turn: u64) -> Self {
         Self(turn << NUMBER_SHIFT)
     }
 
     /// The current turn.
     #[inline(always)]
-    pub(super) fn turn(self) -> u64 {
+    pub(crate) fn turn(self) -> u64 {
         self.0 >> NUMBER_SHIFT & NUMBER
     }
 
     /// Whether the current turn has been begun.
     #[inline(always)]
-    pub(super) fn is_begun(self) -> bool {
+    pub(crate) fn is_begun(self) -> bool {
         self.0 & BEGUN != 0
     }
 
     /// Whether `turn` is the current one and has not been begun.
     #[inline(always)]
-    pub(super) fn is_free_for(self, turn: u64) -> bool {
+    pub(crate) fn is_free_for(self, turn: u64) -> bool {
         self.turn() == turn && !self.is_begun()
     }
 
     /// The current turn, begun.
     #[inline(always)]
-    pub(super) fn begun(self) -> Self {
+    pub(crate) fn begun(self) -> Self {
         Self(self.0 | BEGUN)
     }
 
     /// After the current turn: the next one that is not passed over.
     #[inline(always)]
-    pub(super) fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         let skips = self.0 & SKIPS;
         let over = skips.trailing_ones();
         let turn = (self.turn() + 1 + u64::from(over)).min(NUMBER);
@@ -64,13 +64,13 @@ impl State {
     }
 
     /// With a later turn marked to be passed over, if it is near enough.
-    pub(super) fn skipping(self, turn: u64) -> Option<Self> {
+    pub(crate) fn skipping(self, turn: u64) -> Option<Self> {
         let ahead = turn.checked_sub(self.turn() + 1).filter(|ahead| *ahead < AHEAD)?;
         Some(Self(self.0 | 1 << ahead))
     }
 
     /// At another turn, with nothing marked.
-    pub(super) fn reset(self, turn: u64) -> Self {
+    pub(crate) fn reset(self, turn: u64) -> Self {
         Self((self.0 & !(RESET - 1)).wrapping_add(RESET) | turn << NUMBER_SHIFT)
     }
 }

@@ -463,7 +463,7 @@ impl Sequencer {
                     error(ErrorKind::Busy).detail(format!("turn {} comes before turn {n}", state.turn()))
                 );
             };
-            if spin.spin() || look == Look::Now {
+            if spin.spin(patience) || look == Look::Now {
                 continue;
             }
             if slept && look == Look::Idle && passed_on != Some(state) {

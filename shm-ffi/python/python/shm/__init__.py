@@ -54,6 +54,7 @@ from ._errors import (
     UnsupportedError,
 )
 from ._info import Entry, SegmentInfo
+from . import _reference as _reference  # pickling
 from ._shm import Memory, __version__, attach, attach_raw, delete, inspect, is_shared, list, memory_of, reap
 
 #: Flags of `msync`, as in msync(2).

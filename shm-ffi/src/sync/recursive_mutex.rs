@@ -1,0 +1,361 @@
+//! The recursive mutex: its holder may lock it again.
+
+#![allow(unsafe_code, reason = "exports C symbols")]
+
+use super::make;
+use super::make::guards;
+use super::time::How;
+use super::{Held, ValueOutput, locked, owner_died};
+use crate::contents::shm_contents_t;
+use crate::error::{Failure, Outcome};
+use crate::guard::guard;
+use crate::handle::{change, let_go, look, pin};
+use crate::handle::{handle, retire};
+use crate::input;
+use crate::segment::shm_segment_t;
+use crate::status::*;
+use crate::types::shm_options_t;
+use shm_sync::ByteRecursiveMutex;
+use shm_sync::LockError;
+use std::ffi::{c_char, c_void};
+
+/// A handle of a recursive mutex. Zero is no handle.
+///
+/// Like a mutex, but the thread that holds it may lock it again, and then has to unlock it as often.
+#[allow(non_camel_case_types, reason = "the name is C's")]
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct shm_recursive_mutex_t {
+    /// The number of the handle; 0 is none.
+    pub id: u64,
+}
+
+handle!(shm_recursive_mutex_t, ByteRecursiveMutex, 18, "recursive mutex");
+
+/// Creates a recursive mutex, on its own under a name or without one.
+///
+/// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+/// reach. `options`: or NULL for the defaults; one without a name takes none. `value_size`: bytes that the lock guards, zero at
+/// first, which lie with it and are reached with `_value` while it is held; 0 if it guards something else. `mutex`: receives the
+/// handle, which `shm_recursive_mutex_detach` gives back.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+/// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+/// Thread use: any thread.
+/// Death: the name appears whole or not at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_create(
+    name: *const c_char,
+    options: *const shm_options_t,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::create(name, options, mutex, || input::size("value_size", value_size)) }
+}
+
+/// Attaches to the recursive mutex under a name.
+///
+/// Parameters: `name`: as it was created. `value_size`: as it was created. `mutex`: receives the handle.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name or a value of
+/// another size, and other errors of attaching.
+/// Thread use: any thread.
+/// Death: of the creator changes nothing, unless the segment's lifetime says so.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_attach(
+    name: *const c_char,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::attach(name, mutex, guards(value_size, |mutex: &ByteRecursiveMutex| mutex.value_len())) }
+}
+
+/// Attaches to the recursive mutex under a name, or creates it, without a race between the two.
+///
+/// Parameters: as for `shm_recursive_mutex_create`, but the name is not NULL.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+/// errors of creating and attaching.
+/// Thread use: any thread.
+/// Death: the name appears whole or not at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_create_or_attach(
+    name: *const c_char,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::create_or_attach(name, mutex, || input::size("value_size", value_size)) }
+}
+
+/// Adds a recursive mutex to the plan of a segment, beside the data that it is for.
+///
+/// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `value_size`: bytes
+/// that the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards
+/// something else.
+/// Returns: as `shm_contents_add_array`.
+/// Thread use: one thread at a time.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_contents_add_recursive_mutex(
+    contents: shm_contents_t,
+    entry: *const c_char,
+    value_size: u64,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe {
+        make::plan::<shm_recursive_mutex_t, _>(contents, entry, || input::size("value_size", value_size))
+    }
+}
+
+/// Attaches to the recursive mutex in an entry of a segment.
+///
+/// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `value_size`: as it was created.
+/// `mutex`: receives the handle, which keeps the segment attached.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+/// attachment.
+/// Thread use: any thread.
+/// Death: of others changes nothing here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_attach_in(
+    segment: shm_segment_t,
+    entry: *const c_char,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe {
+        make::attach_in(
+            segment,
+            entry,
+            mutex,
+            guards(value_size, |mutex: &ByteRecursiveMutex| mutex.value_len()),
+        )
+    }
+}
+
+/// Makes a recursive mutex in zero bytes of the caller's, which are mapped shared between the processes that use it.
+///
+/// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_recursive_mutex_size` at least. They stay mapped until
+/// the last handle is given back, are used at one address only in one process, and through handles only. `value_size`: bytes that
+/// the lock guards, zero at first, which lie with it and are reached with `_value` while it is held; 0 if it guards something
+/// else. `mutex`: receives the handle.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+/// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+/// Thread use: nobody else uses the bytes before this has returned.
+/// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_create_at(
+    address: *mut c_void,
+    length: u64,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::create_at(address, length, mutex, || input::size("value_size", value_size)) }
+}
+
+/// Attaches to the recursive mutex at an address of the caller's. Zero bytes are one already.
+///
+/// Parameters: as for `shm_recursive_mutex_create_at`.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+/// Thread use: any thread.
+/// Death: of others changes nothing here.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_attach_at(
+    address: *mut c_void,
+    length: u64,
+    value_size: u64,
+    mutex: *mut shm_recursive_mutex_t,
+) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe {
+        make::attach_at(
+            address,
+            length,
+            mutex,
+            || Ok(Some(input::size("value_size", value_size)?)),
+            guards(value_size, |mutex: &ByteRecursiveMutex| mutex.value_len()),
+        )
+    }
+}
+
+/// Says how many bytes a recursive mutex takes at an address.
+///
+/// Parameters: `value_size`: bytes that the lock guards, zero at first, which lie with it and are reached with `_value` while it
+/// is held; 0 if it guards something else. `size`: receives the number.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+/// Thread use: any thread.
+/// Death: no shared memory is touched.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_size(value_size: u64, size: *mut u64) -> shm_status_t {
+    // SAFETY: the pointers are NULL or as the header says.
+    unsafe { make::size::<shm_recursive_mutex_t, _>(size, || input::size("value_size", value_size)) }
+}
+
+/// Gives the handle back. The recursive mutex itself stays where it is, for others.
+///
+/// Parameters: `mutex`: a handle, which is none afterwards.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_LOCK_HELD` if this thread holds something through this handle (the handle stays good
+/// then), `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+/// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+/// `SHM_STATUS_INVALID_HANDLE`.
+/// Death: of the process gives all its handles back.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_detach(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| retire(mutex))
+}
+
+/// Takes the lock, once more if this thread has it, waiting as long as it takes. Signals do not end the wait.
+///
+/// Parameters: `mutex`: a handle.
+/// Returns: `SHM_STATUS_OK`; `SHM_STATUS_OWNER_DIED`: *locked*, but the last holder died with it: mend what the lock guards and
+/// call `shm_recursive_mutex_recover`, then unlock as usual (unlocked without that, it is poisoned). Not locked:
+/// `SHM_STATUS_TOO_DEEP`, `SHM_STATUS_POISONED`, `SHM_STATUS_TOO_MANY_LOCKS` (2 000 in a thread), `SHM_STATUS_CORRUPTED`,
+/// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+/// Thread use: the thread that locks owns the lock, and has to unlock it. Not for signal handlers.
+/// Death: of the holder, its thread or its process, opens the lock, and exactly one next locker gets `SHM_STATUS_OWNER_DIED`. A
+/// forked child does not have the locks that its parent holds.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_lock(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Forever)))
+}
+
+/// Takes the lock, once more if this thread has it, if that is possible at once.
+///
+/// Parameters: `mutex`: a handle.
+/// Returns: `SHM_STATUS_BUSY` if somebody else has it; otherwise as `shm_recursive_mutex_lock`.
+/// Thread use: as `shm_recursive_mutex_lock`.
+/// Death: as `shm_recursive_mutex_lock`.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_try_lock(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Not)))
+}
+
+/// Takes the lock, once more if this thread has it, waiting for a time at most.
+///
+/// Parameters: `mutex`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+/// long as it takes.
+/// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_recursive_mutex_lock`.
+/// Thread use: as `shm_recursive_mutex_lock`.
+/// Death: as `shm_recursive_mutex_lock`.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_lock_timeout_ns(
+    mutex: shm_recursive_mutex_t,
+    timeout_ns: i64,
+) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::timeout(timeout_ns)?)))
+}
+
+/// Takes the lock, once more if this thread has it, waiting until a deadline at most.
+///
+/// Parameters: `mutex`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is there,
+/// `SHM_FOREVER` waits as long as it takes.
+/// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as
+/// `shm_recursive_mutex_lock`.
+/// Thread use: as `shm_recursive_mutex_lock`.
+/// Death: as `shm_recursive_mutex_lock`.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_lock_until_ns(
+    mutex: shm_recursive_mutex_t,
+    deadline_ns: i64,
+) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::until(deadline_ns)?)))
+}
+
+/// Takes the lock, once more if this thread has it, waiting until a deadline at most, or until a signal handler has run in this
+/// thread.
+///
+/// Parameters: `mutex`: a handle. `deadline_ns`: as for `shm_recursive_mutex_lock_until_ns`.
+/// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+/// noticed. Otherwise as `shm_recursive_mutex_lock_until_ns`.
+/// Thread use: as `shm_recursive_mutex_lock`.
+/// Death: as `shm_recursive_mutex_lock`.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_lock_interruptible_ns(
+    mutex: shm_recursive_mutex_t,
+    deadline_ns: i64,
+) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::interruptible(deadline_ns)?)))
+}
+
+/// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
+///
+/// Parameters: `mutex`: the handle through which this thread holds the lock.
+/// Returns: `SHM_STATUS_OK`, also if there was nothing to declare; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`.
+/// Thread use: only the thread that locked.
+/// Death: before this call leaves the news to the next locker.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_recover(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| {
+        change(mutex, is_held, |held| match held {
+            Held::RecursiveOfDead(left) => Held::Recursive(left.recover()),
+            other => other,
+        })
+    })
+}
+
+/// Takes the lock alone, in whatever state the guarded data is, to mend it: the way back from `SHM_STATUS_POISONED`.
+///
+/// Parameters: `mutex`: a handle.
+/// Returns: `SHM_STATUS_OK` with the lock, which counts as given up until `shm_recursive_mutex_recover`; otherwise as for
+/// locking, without `SHM_STATUS_OWNER_DIED` and `SHM_STATUS_POISONED`.
+/// Thread use: as for locking.
+/// Death: as for locking.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_repair(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| pin(mutex)?.hold(|mutex| Ok((Held::RecursiveOfDead(mutex.repair()?), None))))
+}
+
+/// Gives the lock up and wakes who waits for it. A lock that was taken several times is free after as many calls.
+///
+/// Parameters: `mutex`: the handle through which this thread took the lock.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED` in a forked child whose parent holds it,
+/// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+/// Thread use: only the thread that locked.
+/// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
+#[unsafe(no_mangle)]
+pub extern "C" fn shm_recursive_mutex_unlock(mutex: shm_recursive_mutex_t) -> shm_status_t {
+    guard(|| let_go(mutex, is_held, drop))
+}
+
+/// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
+///
+/// Parameters: `mutex`: the handle through which this thread holds the lock. `value`: receives the address, a multiple of 64;
+/// `value_size`: receives the number of bytes, or NULL.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_ARGUMENT`,
+/// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+/// Thread use: only the thread that locked.
+/// Death: after `SHM_STATUS_OWNER_DIED` the bytes are as the dead holder left them, perhaps half-written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_recursive_mutex_value(
+    mutex: shm_recursive_mutex_t,
+    value: *mut *mut c_void,
+    value_size: *mut u64,
+) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the pointers are NULL or as the header says.
+        let output = unsafe { ValueOutput::of(value, value_size) }?;
+        let found = look(mutex, is_held, |held| match held {
+            Held::Recursive(guard) => Some(guard.as_ptr()),
+            Held::RecursiveOfDead(left) => Some(left.as_ptr()),
+            _ => None,
+        })?;
+        output.put(found);
+        Ok(())
+    })
+}
+
+fn is_held(held: &Held) -> bool {
+    matches!(held, Held::Recursive(_) | Held::RecursiveOfDead(_))
+}
+
+#[inline(always)]
+fn take(mutex: &'static ByteRecursiveMutex, how: How) -> Outcome<(Held, Option<Failure>)> {
+    let result = match how {
+        How::Forever => mutex.lock(),
+        How::Not => mutex.try_lock(),
+        How::Until(deadline) => mutex.lock_until(deadline),
+        How::Interruptible(deadline) => mutex.lock_interruptible(deadline),
+    };
+    locked!(result, Held::Recursive, Held::RecursiveOfDead, "recursive mutex", "shm_recursive_mutex_recover")
+}
