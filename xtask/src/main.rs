@@ -14,6 +14,7 @@ mod demo;
 mod files;
 mod header;
 mod install;
+mod julia;
 mod layering;
 mod leftovers;
 mod machine;

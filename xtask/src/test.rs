@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::check::{FEATURES, seconds};
 use crate::counts::Counts;
+use crate::julia;
 use crate::leftovers::Snapshot;
 use crate::nightly;
 use crate::process::Program;
@@ -182,6 +183,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         for (name, program) in python::steps(workspace, args.filter.as_deref()) {
             lines.push(run_step(Step { name, program }, &mut io::stdout()));
         }
+    }
+    if args.wants("julia") {
+        let program = julia::tests(workspace, args.filter.as_deref());
+        lines.push(run_step(Step { name: "julia".into(), program }, &mut io::stdout()));
     }
     lines.push(leftovers(&before.news()));
 

@@ -1,0 +1,38 @@
+"""
+Arrays and locks in shared memory, for Julia, Python, Rust, C and C++ processes of one machine, by way of `libshm.so`. There is no server.
+
+| to do | use |
+|---|---|
+| an array of this process's making | [`create`](@ref)`(SegmentArray{Float64}, "name", (3, 4))` |
+| an array of somebody else's | [`attach`](@ref)`(SegmentArray, "name")` |
+| whoever comes first makes it | [`create_or_attach`](@ref)`(SegmentArray{Float64}, "name", (3, 4))` |
+| a lock that other processes take too | [`create_or_attach`](@ref)`(SegmentLock, "name")`, then `lock(f, l)` |
+| let it go; remove its name | `close(array)`; [`SharedSegments.delete`](@ref)`("name")` |
+
+What goes wrong throws a [`SegmentError`](@ref).
+"""
+module SharedSegments
+
+export SegmentArray, StridedSegmentArray, FixedBytes, SegmentError
+export SegmentLock, SegmentMutex, SegmentRWLock, SegmentSemaphore, SegmentBarrier, SegmentEvent, SegmentCondition
+export create, attach, create_or_attach, reading, writing, available, isset
+
+include("library.jl")
+include("status.jl")
+include("options.jl")
+include("elements.jl")
+include("attachment.jl")
+include("array.jl")
+include("strided.jl")
+include("open.jl")
+include("names.jl")
+include("waiting.jl")
+include("primitives.jl")
+include("locks.jl")
+include("signals.jl")
+
+function __init__()
+    load_library()
+end
+
+end

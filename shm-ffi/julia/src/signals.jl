@@ -1,0 +1,118 @@
+# What processes tell each other with: semaphores, events, barriers, conditions.
+
+"Waits for what `attempt(ns)` says, and throws when it fails. `:timed_out` is thrown too."
+function wait_for(one::AnyPrimitive, attempt, timeout)
+    status = in_slices(attempt, deadline_after(timeout))
+    status == OK || failed(one, status)
+    return nothing
+end
+
+function Base.acquire(s::SegmentSemaphore; timeout = nothing)
+    wait_for(s, ns -> ccall((:shm_semaphore_acquire_timeout_ns, SONAME), Int32, (Id, Int64), handle(s), ns), timeout)
+end
+
+function Base.acquire(f, s::SegmentSemaphore; timeout = nothing)
+    Base.acquire(s; timeout = timeout)
+    try
+        return f()
+    finally
+        Base.release(s)
+    end
+end
+
+function Base.release(s::SegmentSemaphore, permits::Integer = 1)
+    status = ccall((:shm_semaphore_release, SONAME), Int32, (Id, UInt32), handle(s), checked("permits", permits))
+    status == OK || failed(s, status)
+    return nothing
+end
+
+"""
+    available(s::SegmentSemaphore)
+
+How many permits there are now.
+"""
+function available(s::SegmentSemaphore)
+    permits = Ref{UInt32}(0)
+    status = ccall((:shm_semaphore_available, SONAME), Int32, (Id, Ref{UInt32}), handle(s), permits)
+    status == OK || failed(s, status)
+    return Int(permits[])
+end
+
+function Base.wait(e::SegmentEvent; timeout = nothing)
+    wait_for(e, ns -> ccall((:shm_event_wait_timeout_ns, SONAME), Int32, (Id, Int64), handle(e), ns), timeout)
+end
+
+for (verb, name) in ((:notify, :shm_event_set), (:reset, :shm_event_clear))
+    @eval function Base.$verb(e::SegmentEvent)
+        status = ccall(($(QuoteNode(name)), SONAME), Int32, (Id,), handle(e))
+        status == OK || failed(e, status)
+        return nothing
+    end
+end
+
+"""
+    isset(e::SegmentEvent)
+
+Whether the event is set now.
+"""
+function isset(e::SegmentEvent)
+    is_set = Ref{Int32}(0)
+    status = ccall((:shm_event_is_set, SONAME), Int32, (Id, Ref{Int32}), handle(e), is_set)
+    status == OK || failed(e, status)
+    return is_set[] != 0
+end
+
+"`shm_arrival_t`."
+struct Arrival
+    index::UInt32
+    is_leader::Int32
+end
+
+"""
+    wait(b::SegmentBarrier; timeout = nothing)
+
+Waits until all parties have arrived; returns `(seat = ..., last = ...)`: a number from 1 on that nobody else has in this round, and whether this was
+the last to arrive. `:broken` if a party died or gave up. The thread waits with all its tasks; a timeout and Ctrl-C break the barrier for all.
+"""
+function Base.wait(b::SegmentBarrier; timeout = nothing)
+    arrival = Ref(Arrival(0, 0))
+    id, deadline = handle(b), deadline_after(timeout)
+    GC.@preserve arrival begin
+        place = Base.unsafe_convert(Ptr{Arrival}, arrival)
+        status = outside(() -> ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place))
+    end
+    # After Ctrl-C Julia throws its own exception as soon as it can.
+    GC.safepoint()
+    status == OK || failed(b, status)
+    return (seat = Int(arrival[].index) + 1, last = arrival[].is_leader != 0)
+end
+
+for (verb, name) in ((:(Base.reset), :shm_barrier_reset), (:abort, :shm_barrier_abort))
+    @eval function $verb(b::SegmentBarrier)
+        status = ccall(($(QuoteNode(name)), SONAME), Int32, (Id,), handle(b))
+        status == OK || failed(b, status)
+        return nothing
+    end
+end
+
+@doc """
+    SharedSegments.abort(b::SegmentBarrier)
+
+Breaks the barrier: whoever waits, and whoever comes, gets `:broken`, until `reset(b)`.
+""" abort
+
+function Base.wait(c::SegmentCondition, m::SegmentMutex; timeout = nothing)
+    holds(m) || throw(SegmentError(48, "cannot wait: this task does not hold the mutex $(m.name)"))
+    attempt(ns) = ccall((:shm_condvar_wait_timeout_ns, SONAME), Int32, (Id, Id, Int64), handle(c), handle(m), ns)
+    # The mutex is held between the slices: other tasks would find it so.
+    status = in_slices(attempt, deadline_after(timeout), GC.safepoint)
+    status == OK || failed(c, status)
+    return nothing
+end
+
+function Base.notify(c::SegmentCondition; all::Bool = true)
+    status = all ? ccall((:shm_condvar_notify_all, SONAME), Int32, (Id,), handle(c)) :
+                   ccall((:shm_condvar_notify_one, SONAME), Int32, (Id,), handle(c))
+    status == OK || failed(c, status)
+    return nothing
+end
