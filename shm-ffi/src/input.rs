@@ -45,7 +45,7 @@ impl<T: Copy> Output<T> {
     pub(crate) unsafe fn of(place: *mut T, what: &str) -> Outcome<Self> {
         let place = not_null(place, what)?;
         // SAFETY: writable memory for a `T`, the caller says.
-        unsafe { place.write_bytes(0, 1) };
+        unsafe { place.cast::<u8>().write_bytes(0, size_of::<T>()) };
         Ok(Self(place))
     }
 
@@ -316,18 +316,11 @@ pub(crate) unsafe fn layout(
             "`ndim` is {ndim}; an array has 0 to {SHM_MAX_DIMENSIONS} dimensions"
         )));
     }
-    let extents = match ndim {
-        0 => &[][..],
-        // SAFETY: that many numbers, the caller says.
-        _ => unsafe {
-            std::slice::from_raw_parts(not_null(shape.cast_mut(), "shape")?.as_ptr(), ndim as usize)
-        },
-    };
-    let extents: Vec<usize> = extents
-        .iter()
-        .enumerate()
-        .map(|(i, extent)| {
-            usize::try_from(*extent)
+    let extents: Vec<usize> = (0..ndim as usize)
+        .map(|i| {
+            // SAFETY: there are that many numbers, the caller says.
+            let extent = unsafe { not_null(shape.cast_mut(), "shape")?.add(i).read_unaligned() };
+            usize::try_from(extent)
                 .map_err(|_| Failure::argument(format_args!("`shape[{i}]` is {extent}; give 0 or more")))
         })
         .collect::<Outcome<_>>()?;

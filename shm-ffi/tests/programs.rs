@@ -17,11 +17,13 @@ enum Way {
     Plain,
     Valgrind,
     AddressSanitizer,
+    /// With a sandbox that refuses a system call, from the beginning or later (`threads.c`).
+    Sandbox(&'static str),
 }
 
 fn run(name: &str, way: Way) {
-    let _watchdog = Watchdog::new(Duration::from_secs(300));
     let _one_at_a_time = TURN.lock();
+    let _watchdog = Watchdog::named(name, Duration::from_secs(300));
     let home = Path::new(HOME).join("tests/c");
     let source = [home.join(format!("{name}.c")), home.join(format!("{name}.cpp"))]
         .into_iter()
@@ -41,7 +43,7 @@ fn run(name: &str, way: Way) {
     let prefix = format!("{}-", unique_name(name));
     let _cleanup = Prefix(prefix.clone());
     let mut command = match way {
-        Way::Plain | Way::AddressSanitizer => Command::new(&program),
+        Way::Plain | Way::AddressSanitizer | Way::Sandbox(_) => Command::new(&program),
         Way::Valgrind => {
             let mut command = Command::new("valgrind");
             // Children that complain end with this code too. What is only "possibly" lost is not looked at: a hash table of Rust's in a
@@ -51,6 +53,9 @@ fn run(name: &str, way: Way) {
             command
         }
     };
+    if let Way::Sandbox(when) = way {
+        command.env("SHM_TEST_SANDBOX", when);
+    }
     if way == Way::Valgrind {
         command.env("SHM_TEST_VALGRIND", "1");
     }
@@ -106,6 +111,12 @@ macro_rules! programs {
 }
 
 programs! { smoke arrays segments misuse threads wrapper locks waits pool }
+
+#[test]
+fn threads_in_a_sandbox() {
+    run("threads", Way::Sandbox("early"));
+    run("threads", Way::Sandbox("late"));
+}
 
 /// Whether the C compiler can link with AddressSanitizer, and the result runs here.
 fn sanitizer_works() -> bool {
