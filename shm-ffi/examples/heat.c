@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     const shm_dtype_t f64 = shm_dtype(SHM_TYPE_FLOAT, 64);
     shm_contents_t plan;
     must(shm_contents_create(&plan));
-    must(shm_contents_add_mutex(plan, "lock"));
+    must(shm_contents_add_mutex(plan, "lock", 0));
     must(shm_contents_add_array(plan, "sum", f64, one, 1, SHM_ORDER_C));
     must(shm_contents_add_array(plan, "rods", f64, rods, 2, SHM_ORDER_C));
     shm_segment_t segment;
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 
     shm_mutex_t lock;
     shm_array_t sum_array, rod_array;
-    must(shm_mutex_attach_in(segment, "lock", &lock));
+    must(shm_mutex_attach_in(segment, "lock", 0, &lock));
     must(shm_array_attach_in(segment, "sum", &sum_array));
     must(shm_array_attach_in(segment, "rods", &rod_array));
     void *sum, *rod;

@@ -385,9 +385,9 @@ public:
         return *this;
     }
 
-    contents &add_mutex(const std::string &entry)
+    contents &add_mutex(const std::string &entry, std::uint64_t value_size = 0)
     {
-        check(shm_contents_add_mutex(handle_.get(), entry.c_str()));
+        check(shm_contents_add_mutex(handle_.get(), entry.c_str(), value_size));
         return *this;
     }
 
@@ -464,32 +464,32 @@ private:
 /// A mutex that threads of all processes share, owned by the thread that locks it. For std::lock_guard, std::unique_lock and std::scoped_lock.
 class mutex {
 public:
-    /// Creates a mutex; without a name it is shared with the processes forked from here on.
-    static mutex create(const std::string &name = "", const options &how = options())
+    /// Creates a mutex; without a name it is shared with the processes forked from here on. It guards `value_size` bytes of its own (`value`).
+    static mutex create(const std::string &name = "", const options &how = options(), std::uint64_t value_size = 0)
     {
         mutex made;
-        check(shm_mutex_create(name.empty() ? nullptr : name.c_str(), how.get(), made.handle_.put()));
+        check(shm_mutex_create(name.empty() ? nullptr : name.c_str(), how.get(), value_size, made.handle_.put()));
         return made;
     }
 
-    static mutex attach(const std::string &name)
+    static mutex attach(const std::string &name, std::uint64_t value_size = 0)
     {
         mutex found;
-        check(shm_mutex_attach(name.c_str(), found.handle_.put()));
+        check(shm_mutex_attach(name.c_str(), value_size, found.handle_.put()));
         return found;
     }
 
-    static mutex create_or_attach(const std::string &name)
+    static mutex create_or_attach(const std::string &name, std::uint64_t value_size = 0)
     {
         mutex found;
-        check(shm_mutex_create_or_attach(name.c_str(), found.handle_.put()));
+        check(shm_mutex_create_or_attach(name.c_str(), value_size, found.handle_.put()));
         return found;
     }
 
-    static mutex attach_in(const segment &segment, const std::string &entry)
+    static mutex attach_in(const segment &segment, const std::string &entry, std::uint64_t value_size = 0)
     {
         mutex found;
-        check(shm_mutex_attach_in(segment.get(), entry.c_str(), found.handle_.put()));
+        check(shm_mutex_attach_in(segment.get(), entry.c_str(), value_size, found.handle_.put()));
         return found;
     }
 
@@ -501,8 +501,10 @@ public:
     template <class Rep, class Period>
     bool try_lock_for(const std::chrono::duration<Rep, Period> &time)
     {
-        const double seconds = std::chrono::duration<double>(time).count();
-        return unless(SHM_STATUS_TIMED_OUT, shm_mutex_lock_timeout(handle_.get(), seconds > 0 ? seconds : 0));
+        // In floating point first: a far deadline must not overflow.
+        const double ns = std::chrono::duration<double, std::nano>(time).count();
+        const std::int64_t timeout = ns > 0 ? (ns < 9e18 ? static_cast<std::int64_t>(ns) : SHM_FOREVER) : 0;
+        return unless(SHM_STATUS_TIMED_OUT, shm_mutex_lock_timeout_ns(handle_.get(), timeout));
     }
 
     template <class Clock, class Duration>
@@ -512,6 +514,14 @@ public:
     }
 
     void unlock() { check(shm_mutex_unlock(handle_.get())); }
+
+    /// The bytes that the lock guards, for as long as this thread holds it.
+    void *value() const
+    {
+        void *value = nullptr;
+        check(shm_mutex_value(handle_.get(), &value, nullptr));
+        return value;
+    }
 
     /// Declares what the lock guards sound again.
     void recover() { check(shm_mutex_recover(handle_.get())); }

@@ -273,7 +273,7 @@ pub(crate) fn let_go<H: Handle>(
     let id = handle.id();
     let desk = pin::desk();
     let Some((place, held)) = desk.find(id, wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited) {
+    if matches!(held, Held::Inherited(_)) {
         remove(desk, place, id);
         return Err(inherited(H::Object::NAME));
     }
@@ -293,7 +293,7 @@ pub(crate) fn change<H: Handle>(
 ) -> Outcome {
     let desk = pin::desk();
     let Some((place, held)) = desk.find(handle.id(), wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited) {
+    if matches!(held, Held::Inherited(_)) {
         desk.attach(place, held);
         return Err(inherited(H::Object::NAME));
     }
@@ -313,7 +313,7 @@ pub(crate) fn exchange<H: Handle, T>(
     let id = handle.id();
     let desk = pin::desk();
     let Some((place, held)) = desk.find(id, wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited) {
+    if matches!(held, Held::Inherited(_)) {
         desk.attach(place, held);
         return Err(inherited(H::Object::NAME));
     }

@@ -177,7 +177,7 @@ impl Desk {
             if place.id.load(Relaxed) == id && place.holds.get() {
                 // SAFETY: `holds` says that there is one, and this is the desk's thread.
                 let guard = unsafe { (*place.guard.get()).assume_init_ref() };
-                if matches!(guard, Held::Inherited) || wanted(guard) {
+                if matches!(guard, Held::Inherited(_)) || wanted(guard) {
                     place.holds.set(false);
                     // SAFETY: as above; from now on the place says that there is none.
                     return Some((at, unsafe { (*place.guard.get()).assume_init_read() }));
@@ -197,9 +197,12 @@ impl Desk {
         for (at, place) in self.places().iter().enumerate() {
             if place.holds.get() && place.id.load(Relaxed) == id {
                 // SAFETY: `holds` says that there is one, and this is the desk's thread.
-                let inherited = matches!(unsafe { (*place.guard.get()).assume_init_ref() }, Held::Inherited);
+                let inherited =
+                    matches!(unsafe { (*place.guard.get()).assume_init_ref() }, Held::Inherited(_));
                 if inherited {
                     place.holds.set(false);
+                    // SAFETY: as above; from now on the place says that there is none.
+                    drop(unsafe { (*place.guard.get()).assume_init_read() });
                     self.clear(at);
                 }
             }
@@ -266,9 +269,17 @@ extern "C" fn in_child() {
         }
         for place in desk.places() {
             if place.holds.get() {
-                // SAFETY: there is a guard, and the child's only thread is the one that has the desk. It is overwritten and not dropped: what it
-                // would give up is the parent's.
-                unsafe { (*place.guard.get()).write(Held::Inherited) };
+                // SAFETY: there is a guard, and the child's only thread is the one that has the desk.
+                let seat = match unsafe { (*place.guard.get()).assume_init_read() } {
+                    Held::Party(seat) | Held::Inherited(Some(seat)) => Some(seat),
+                    guard => {
+                        // What it would give up is the parent's.
+                        mem::forget(guard);
+                        None
+                    }
+                };
+                // SAFETY: as above, and what was there has been moved out.
+                unsafe { (*place.guard.get()).write(Held::Inherited(seat)) };
             }
         }
     }

@@ -46,8 +46,8 @@ use std::ffi::c_void;
 /// What stands for a lock that is held, on the desk of the thread that holds it (`pin`).
 #[allow(dead_code, reason = "guards are kept to be dropped")]
 pub(crate) enum Held {
-    /// It was held by this thread before it forked, so it is the parent's.
-    Inherited,
+    /// It was held by this thread before it forked, so it is the parent's. What is left of a seat is dropped, which does nothing but free memory.
+    Inherited(Option<Box<Party>>),
     /// A mutex.
     Mutex(MutexGuard<'static, [u8]>),
     /// A mutex whose last holder died, and nobody has said yet that all is well again.

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 2;
     name = argv[1];
-    OK(shm_mutex_create(NULL, NULL, &mutex));
+    OK(shm_mutex_create(NULL, NULL, 0, &mutex));
     BEST_OF(200, 20000, lock_and_unlock());
     BEST_OF(200, 500, attach_and_detach());
     OK(shm_mutex_detach(mutex));
