@@ -109,7 +109,8 @@ end
 """
     trylock(l; timeout = 0, recover = nothing)
 
-Takes a lock of this package if it is free, or becomes free within `timeout` seconds; returns whether it did. Death of a holder is as for `lock`.
+Takes a lock of this package if it is free, or becomes free within `timeout` seconds; returns whether it did, `false` too if this
+thread holds it already. Death of a holder is as for `lock`.
 """
 function Base.trylock(l::AnyLock; timeout = nothing, recover = nothing)
     status = attempt(l)
@@ -118,7 +119,7 @@ function Base.trylock(l::AnyLock; timeout = nothing, recover = nothing)
         lock_slowly(l, status, timeout === nothing ? now_ns() : deadline_after(timeout), recover)
         return true
     catch problem
-        problem isa SegmentError && problem.code == TIMED_OUT && return false
+        problem isa SegmentError && problem.code in (TIMED_OUT, DEADLOCK) && return false
         rethrow()
     end
 end

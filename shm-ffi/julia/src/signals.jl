@@ -81,10 +81,29 @@ function Base.wait(b::SegmentBarrier; timeout = nothing)
         place = Base.unsafe_convert(Ptr{Arrival}, arrival)
         status = outside(() -> ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place))
     end
-    # After Ctrl-C Julia throws its own exception as soon as it can.
-    GC.safepoint()
+    throw_interrupt()
     status == OK || failed(b, status)
     return (seat = Int(arrival[].index) + 1, last = arrival[].is_leader != 0)
+end
+
+"`shm_barrier_state_t`."
+struct BarrierState
+    parties::UInt32
+    arrived::UInt32
+    is_broken::Int32
+    reserved::UInt32
+end
+
+"""
+    SharedSegments.state(b::SegmentBarrier)
+
+How the barrier is now: `(parties = ..., arrived = ..., broken = ...)`.
+"""
+function state(b::SegmentBarrier)
+    found = Ref(BarrierState(0, 0, 0, 0))
+    status = ccall((:shm_barrier_state, SONAME), Int32, (Id, Ref{BarrierState}), handle(b), found)
+    status == OK || failed(b, status)
+    return (parties = Int(found[].parties), arrived = Int(found[].arrived), broken = found[].is_broken != 0)
 end
 
 for (verb, name) in ((:(Base.reset), :shm_barrier_reset), (:abort, :shm_barrier_abort))

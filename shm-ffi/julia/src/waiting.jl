@@ -19,6 +19,9 @@ function deadline_after(seconds::Real)
     return wait_ns < 9e18 - now_ns() ? now_ns() + round(Int64, wait_ns) : FOREVER
 end
 
+"Throws the InterruptException of a Ctrl-C that came while the thread was outside: the end of such a block is where Julia looks for it."
+throw_interrupt() = disable_sigint(() -> nothing)
+
 """
 Waits in slices: `attempt(ns)` is a call that waits for so long. Returns its first status that is not a matter of waiting, or `TIMED_OUT` at the deadline. The
 other tasks of this thread run in between.
@@ -31,6 +34,7 @@ function in_slices(attempt, deadline::Int64, between = yield)
         status == TIMED_OUT || return status
         left <= slice && return status
         between()
+        throw_interrupt()
         slice = min(2slice, LAST_SLICE)
     end
 end

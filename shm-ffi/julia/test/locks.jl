@@ -135,8 +135,8 @@ for kind in (SegmentLock, SegmentMutex)
         process = in_process("""
             ccall(:jl_exit_on_sigint, Cvoid, (Cint,), 0)
             l = attach($kind, "$name")
-            println("ready"); flush(stdout)
             try
+                println("ready"); flush(stdout)
                 lock(l)
             catch problem
                 println(typeof(problem))
@@ -178,7 +178,7 @@ test("locks: many read, one writes") do name
     lock(reading(l)) do
         @test trylock(reading(m))
         unlock(reading(m))
-        @test in_process("l = attach(SegmentRWLock, \"$name\"); print(trylock(reading(l)), trylock(writing(l)))") == "truefalse"
+        @test in_process("l = attach(SegmentRWLock, \"$name\"); print(trylock(writing(l)), trylock(reading(l)))") == "falsetrue"
     end
     lock(writing(l)) do
         @test in_process("l = attach(SegmentRWLock, \"$name\"); print(trylock(reading(l)), trylock(writing(l); timeout = 0.02))") == "falsefalse"

@@ -35,6 +35,13 @@ test("signals: event") do name
     @test isset(create(SegmentEvent, nothing, true))
 end
 
+"Waits until somebody has arrived at a barrier."
+function until_one_waits(b)
+    while SharedSegments.state(b).arrived == 0
+        sleep(0.01)
+    end
+end
+
 test("signals: barrier") do name
     b = create(SegmentBarrier, name, 2)
     script = "b = attach(SegmentBarrier, \"$name\"); a = wait(b); wait(b); print(a.seat, a.last)"
@@ -46,12 +53,12 @@ test("signals: barrier") do name
     @test status(() -> wait(b; timeout = 0.01)) === :timed_out
     @test status(() -> wait(b)) === :broken
     reset(b)
-    process = in_process("b = attach(SegmentBarrier, \"$name\"); println(\"ready\"); wait(b)"; wait = false)
-    @test readline(process) == "ready"
-    sleep(0.2)
+    process = in_process("wait(attach(SegmentBarrier, \"$name\"))"; wait = false)
+    until_one_waits(b)
     kill(process, 9)
     @test status(() -> wait(b)) === :broken
     wait(process)
+    @test SharedSegments.state(b) == (parties = 2, arrived = 0, broken = true)
     @test_throws ArgumentError create(SegmentBarrier, nothing, -1)
 end
 
@@ -77,15 +84,13 @@ test("signals: Ctrl-C at a barrier") do name
     process = in_process("""
         ccall(:jl_exit_on_sigint, Cvoid, (Cint,), 0)
         b = attach(SegmentBarrier, "$name")
-        println("ready"); flush(stdout)
         try
             wait(b)
         catch problem
             println(typeof(problem))
         end
         """; wait = false)
-    @test readline(process) == "ready"
-    sleep(0.3)
+    until_one_waits(b)
     kill(process, 2)
     @test readline(process) in ("InterruptException", "SegmentError")
     wait(process)

@@ -67,7 +67,7 @@ status(work) = failure(work).status
 function in_process(script; threads = 1, wait = true)
     command = `$(Base.julia_cmd()) --startup-file=no --project=$PACKAGE -e $("using SharedSegments\n" * script)`
     command = setenv(command, merge(Dict(ENV), Dict("JULIA_NUM_THREADS" => string(threads))))
-    return wait ? read(command, String) : open(command, "r+")
+    return wait ? read(command, String) : open(pipeline(command; stderr = stderr), "r+")
 end
 
 function finish()
