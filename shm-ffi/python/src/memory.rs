@@ -10,7 +10,7 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use shm_core::{AnyArray, Segment, SyncMode};
+use shm_core::{AnyArray, EntryKind, Segment, SyncMode};
 
 use crate::array;
 use crate::error::Result;
@@ -43,14 +43,21 @@ impl Memory {
         Memory { held, offset, len: array.layout().data_len_bytes(), entry }
     }
 
-    /// All data of a mapping.
+    /// The only array of a mapping, or all that is in it.
     pub(crate) fn of_all(held: Arc<Held>) -> Memory {
-        let offset = match held.home() {
-            Home::Segment(segment) => segment.entries().first().map_or(0, |entry| entry.offset()),
-            Home::Raw(_) => 0,
+        let Home::Segment(segment) = held.home() else {
+            return Memory { offset: 0, len: held.len(), entry: None, held };
         };
-        let len = held.len().saturating_sub(offset);
-        Memory { held, offset, len, entry: None }
+        let mut arrays = segment.entries().iter().filter(|entry| matches!(entry.kind(), EntryKind::Array(_)));
+        let (offset, len, entry) = match (arrays.next(), arrays.next()) {
+            (Some(only), None) if !only.grows() => (only.offset(), only.len(), Some(only.name().to_owned())),
+            (Some(only), None) => (only.offset(), held.len() - only.offset(), Some(only.name().to_owned())),
+            _ => {
+                let offset = segment.entries().first().map_or(0, |entry| entry.offset());
+                (offset, held.len() - offset, None)
+            }
+        };
+        Memory { held, offset, len, entry }
     }
 
     pub(crate) fn held(&self) -> &Arc<Held> {
@@ -127,7 +134,7 @@ impl Memory {
     }
 
     /// Writes changes back to the file (of use for ``file://`` names), as msync(2) does.
-    #[pyo3(signature = (flags = MS_SYNC))]
+    #[pyo3(signature = (flags = 4))]
     fn msync(&self, py: Python<'_>, flags: u32) -> Result<()> {
         if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
             || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC

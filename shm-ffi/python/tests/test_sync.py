@@ -551,3 +551,11 @@ def test_many_locks_do_not_exhaust_anything():
     for lock in locks:
         with lock:
             pass
+
+
+def test_the_memory_of_an_array_is_the_arrays(name):
+    a = shm.create(name, 10, beside={"lock": shm.Lock})
+    for memory in (a.base, a.memory, a[3:].memory, shm.memory_of(a)):
+        assert memory.addr == a.ctypes.data and memory.size == 80
+        assert memory.array().shape == (10,)
+    assert shm.inspect(name).data_offset <= a.memory.data_offset

@@ -7,13 +7,40 @@ is kept in the array object itself: whether its elements are shared is asked of 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, SupportsIndex, Tuple, TypedDict, Union, cast
 
 import numpy as np
 
 from . import _shm
 from ._shm import Memory, is_shared, memory_of
 
-_DEFAULTS = {
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+    from typing_extensions import Unpack
+
+
+class CreateOptions(TypedDict, total=False):
+    """What can be said about new memory; see the README."""
+
+    mode: int
+    lifetime: str
+    sparse: bool
+    reserve: Optional[int]
+    prefault: bool
+    huge_pages: bool
+    lock_memory: bool
+    align: Optional[int]
+
+
+class ArrayOptions(CreateOptions, total=False):
+    """What can be said about a new array besides."""
+
+    beside: Dict[str, Any]
+
+
+_Shape = Union[SupportsIndex, Sequence[SupportsIndex]]
+
+_DEFAULTS: Dict[str, Any] = {
     "mode": 0o600,
     "lifetime": "persistent",
     "sparse": False,
@@ -25,7 +52,7 @@ _DEFAULTS = {
 }
 
 
-class SharedArray(np.ndarray):
+class SharedArray(np.ndarray):  # type: ignore[type-arg]
     """An ndarray whose elements lie in shared memory.
 
     It is what this package's functions return, and what its views are. Results of ufuncs, reductions and fancy indexing are plain
@@ -34,7 +61,7 @@ class SharedArray(np.ndarray):
 
     __slots__ = ()
 
-    def __new__(cls, *_args, **_kwargs):
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> SharedArray:
         raise TypeError("make shared arrays with shm.create, shm.attach, shm.empty, shm.copy or one of their relatives")
 
     @property
@@ -54,13 +81,13 @@ class SharedArray(np.ndarray):
         """Lets the memory be swapped out again."""
         _memory(self).munlock()
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         result = _getitem(self, index)
         if type(result) is SharedArray and type(result.base) not in _SHARED_BASES:
             return _plain(result)
         return result
 
-    def __array_wrap__(self, array, context=None, return_scalar=False):
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:  # type: ignore[override]
         if type(array) is not np.ndarray:
             return array if array is self else _plain(array)  # the caller's `out`
         return array[()] if return_scalar or (_NUMPY_1 and array.shape == ()) else array
@@ -71,16 +98,16 @@ _SHARED_BASES = (SharedArray, Memory)
 _getitem = np.ndarray.__getitem__
 
 
-def _plain(result):
+def _plain(result: Any) -> Any:
     """The same array as a plain one if its elements are private."""
     if isinstance(result, SharedArray) and not is_shared(result):
         return result.view(np.ndarray)
     return result
 
 
-def _copying(method):
+def _copying(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def plain(self, *args, **kwargs):
+    def plain(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _plain(method(self, *args, **kwargs))
 
     return plain
@@ -98,14 +125,14 @@ del _name
 _shm.set_array_type(SharedArray)
 
 
-def _memory(array) -> Memory:
+def _memory(array: np.ndarray[Any, Any]) -> Memory:
     memory = memory_of(array)
     if memory is None:
         raise ValueError("the elements of this array are not in shared memory: it is a private copy")
     return memory
 
 
-def _options(given):
+def _options(given: Dict[str, Any]) -> Dict[str, Any]:
     unknown = given.keys() - _DEFAULTS.keys()
     if unknown:
         names = ", ".join(sorted(unknown))
@@ -119,13 +146,22 @@ def _options(given):
     return options
 
 
-def _make(name, shape, dtype, order="C", strides=None, source=None, or_attach=False, options=()):
+def _make(
+    name: Optional[str],
+    shape: _Shape,
+    dtype: DTypeLike,
+    order: str = "C",
+    strides: Optional[Sequence[int]] = None,
+    source: Optional[np.ndarray[Any, Any]] = None,
+    or_attach: bool = False,
+    options: Any = (),
+) -> SharedArray:
     options = dict(options)
     beside = [part for entry, what in dict(options.pop("beside", None) or {}).items() for part in planned(entry, what)]
     return _shm.create(name, shape, dtype, order, strides, source, or_attach, beside, _options(options))
 
 
-def planned(entry, what):
+def planned(entry: str, what: Any) -> List[Tuple[str, str, Optional[int]]]:
     """What the native module is told of a primitive to be made: a class, or a tuple of a class and its first value."""
     kind, *initial = what if isinstance(what, tuple) else (what,)
     try:
@@ -135,7 +171,13 @@ def planned(entry, what):
     return plan(entry, *initial)
 
 
-def create(name, shape, dtype=float, order="C", **options):
+def create(
+    name: str,
+    shape: _Shape,
+    dtype: DTypeLike = float,
+    order: str = "C",
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Creates an array of zeros under a name: ``shm://NAME`` (or just ``NAME``), or ``file://PATH``.
 
     The name appears when the array is complete. FileExistsError if it is taken. Every process of this user can attach it until
@@ -146,7 +188,13 @@ def create(name, shape, dtype=float, order="C", **options):
     return _make(name, shape, dtype, order, options=options)
 
 
-def create_or_attach(name, shape, dtype=float, order="C", **options):
+def create_or_attach(
+    name: str,
+    shape: _Shape,
+    dtype: DTypeLike = float,
+    order: str = "C",
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Attaches the array of this name, or creates it, zero-filled, in one step without a race.
 
     TypeError or ValueError if what exists has other elements, or another shape or order.
@@ -155,81 +203,157 @@ def create_or_attach(name, shape, dtype=float, order="C", **options):
     return _make(name, shape, dtype, order, or_attach=True, options=options)
 
 
-def empty(shape, dtype=float, order="C", *, name=None, **options):
+def empty(
+    shape: _Shape,
+    dtype: DTypeLike = float,
+    order: str = "C",
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array whose elements nobody has set; here they are zero. Without a name it is anonymous."""
     return _make(name, shape, dtype, order, options=options)
 
 
-def zeros(shape, dtype=float, order="C", *, name=None, **options):
+def zeros(
+    shape: _Shape,
+    dtype: DTypeLike = float,
+    order: str = "C",
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of zeros."""
     return _make(name, shape, dtype, order, options=options)
 
 
-def ones(shape, dtype=float, order="C", *, name=None, **options):
+def ones(
+    shape: _Shape,
+    dtype: DTypeLike = float,
+    order: str = "C",
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of ones."""
     return _make(name, shape, dtype, order, source=np.ones((), dtype), options=options)
 
 
-def full(shape, fill_value, dtype=None, order="C", *, name=None, **options):
+def full(
+    shape: _Shape,
+    fill_value: ArrayLike,
+    dtype: Optional[DTypeLike] = None,
+    order: str = "C",
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array filled with a value, of the value's type unless another one is said."""
     source = np.asarray(fill_value, dtype)
     return _make(name, shape, source.dtype, order, source=source, options=options)
 
 
-def empty_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+def empty_like(
+    prototype: ArrayLike,
+    dtype: Optional[DTypeLike] = None,
+    order: str = "K",
+    shape: Optional[_Shape] = None,
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of the type, shape and order of another one."""
     return _like(prototype, dtype, order, shape, name, None, options)
 
 
-def zeros_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+def zeros_like(
+    prototype: ArrayLike,
+    dtype: Optional[DTypeLike] = None,
+    order: str = "K",
+    shape: Optional[_Shape] = None,
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of zeros of the type, shape and order of another one."""
     return _like(prototype, dtype, order, shape, name, None, options)
 
 
-def ones_like(prototype, dtype=None, order="K", shape=None, *, name=None, **options):
+def ones_like(
+    prototype: ArrayLike,
+    dtype: Optional[DTypeLike] = None,
+    order: str = "K",
+    shape: Optional[_Shape] = None,
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of ones of the type, shape and order of another one."""
     return _like(prototype, dtype, order, shape, name, 1, options)
 
 
-def full_like(prototype, fill_value, dtype=None, order="K", shape=None, *, name=None, **options):
+def full_like(
+    prototype: ArrayLike,
+    fill_value: ArrayLike,
+    dtype: Optional[DTypeLike] = None,
+    order: str = "K",
+    shape: Optional[_Shape] = None,
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array filled with a value, of the type, shape and order of another one."""
     return _like(prototype, dtype, order, shape, name, fill_value, options)
 
 
-def _like(prototype, dtype, order, shape, name, value, options):
+def _like(prototype: Any, dtype: Any, order: Any, shape: Any, name: Optional[str], value: Any, options: Any) -> SharedArray:
     # Memory that is not touched costs nothing, and NumPy's rules for the order are many.
     pattern = np.empty_like(prototype, dtype, order, subok=False, shape=shape)
     source = None if value is None else np.asarray(value)
     return _make(name, pattern.shape, pattern.dtype, strides=pattern.strides, source=source, options=options)
 
 
-def copy(a, order="K", *, dtype=None, name=None, **options):
+def copy(
+    a: ArrayLike,
+    order: str = "K",
+    *,
+    dtype: Optional[DTypeLike] = None,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Copies an array, or what can be made one, into shared memory. A name appears when everything is copied."""
     source = np.asarray(a)
-    pattern = np.empty_like(source, dtype, order, subok=False)
+    pattern = np.empty_like(source, dtype, cast(Any, order), subok=False)
     return _make(name, pattern.shape, pattern.dtype, strides=pattern.strides, source=source, options=options)
 
 
-def fromiter(iterable, dtype, count=-1, *, name=None, **options):
+def fromiter(
+    iterable: Iterable[Any],
+    dtype: DTypeLike,
+    count: int = -1,
+    *,
+    name: Optional[str] = None,
+    **options: Unpack[ArrayOptions],
+) -> SharedArray:
     """Makes an array of the elements that an iterable gives."""
     return copy(np.fromiter(iterable, dtype, count), name=name, **options)
 
 
-def msync(array, flags):
+def msync(array: np.ndarray[Any, Any], flags: int) -> None:
     """Writes changes of a shared array back to its file, as msync(2) does with these flags."""
     _memory(array).msync(flags)
 
 
-def mlock(array):
+def mlock(array: np.ndarray[Any, Any]) -> None:
     """Keeps a shared array from being swapped out."""
     _memory(array).mlock()
 
 
-def munlock(array):
+def munlock(array: np.ndarray[Any, Any]) -> None:
     """Lets a shared array be swapped out again."""
     _memory(array).munlock()
 
 
-def _check_name(name):
+def _check_name(name: object) -> None:
     if not isinstance(name, str):
         raise TypeError(f"a name is text, not {type(name).__name__}; for memory without a name use shm.empty and its relatives")

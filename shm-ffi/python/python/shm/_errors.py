@@ -3,21 +3,24 @@
 The native module looks them up in `by_kind`, by the name that the Rust crates give to the kind of error.
 """
 
+from __future__ import annotations
+
 import errno as _errno
 import queue as _queue
 import threading as _threading
+from typing import Optional
 
 
 class Error(Exception):
     """Base class of all exceptions that come from the library underneath; `kind` is its name for what went wrong."""
 
-    kind = "Unknown"
+    kind: str = "Unknown"
 
 
 class _SystemError(Error, OSError):
-    _errno = None
+    _errno: Optional[int] = None
 
-    def __init__(self, *args):
+    def __init__(self, *args: object) -> None:
         super().__init__(*args)
         if self.errno is None:
             self.errno = self._errno

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Entry:
     #: how many it had when the segment was created
     nbytes: int
     #: of an array; None also if NumPy has no such type on this machine
-    dtype: Optional[np.dtype]
+    dtype: Optional[np.dtype[Any]]
     #: of an array
     shape: Optional[Tuple[int, ...]]
     #: of an array, in bytes
@@ -65,7 +65,7 @@ class SegmentInfo:
         return arrays[0] if len(arrays) == 1 else None
 
     @property
-    def dtype(self) -> Optional[np.dtype]:
+    def dtype(self) -> Optional[np.dtype[Any]]:
         """Element type of the only array; None if there is none, or several."""
         return self._array.dtype if self._array else None
 

@@ -246,5 +246,5 @@ def _borrow(identity, access, pid, descriptor):
         return None
 
 
-SharedArray.__reduce_ex__ = reduce
+SharedArray.__reduce_ex__ = reduce  # type: ignore[method-assign]
 ForkingPickler.register(np.ndarray, reduce)

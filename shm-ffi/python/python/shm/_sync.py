@@ -11,14 +11,23 @@ from __future__ import annotations
 import contextlib
 import time
 from multiprocessing.reduction import ForkingPickler
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Tuple, Type, TypeVar, Union, cast
 
 from . import _shm
-from ._array import _check_name, _memory, _options
+from ._array import CreateOptions, _check_name, _memory, _options
 from ._reference import follow, refer
 from ._shm import Memory
 
+if TYPE_CHECKING:
+    import numpy as np
+    from typing_extensions import Self, Unpack
 
-def _rebuild(cls, where, entry, more):
+_Planned = List[Tuple[str, str, Optional[int]]]
+_T = TypeVar("_T")
+
+
+def _rebuild(cls: Any, where: Any, entry: str, more: Tuple[Any, ...]) -> Any:
     return cls._open(follow(*where), entry, *more)
 
 
@@ -27,56 +36,61 @@ class _Primitive:
 
     __slots__ = ()
 
-    _native = None  # the class of the native module
+    _native: Any = None  # the class of the native module
+    if TYPE_CHECKING:
+        memory: Any
+        entry: Any
 
     @classmethod
-    def _open(cls, memory, entry):
-        return cls._native.__new__(cls, memory, entry)
+    def _open(cls, memory: Memory, entry: str, *more: Any) -> Self:
+        return cast("Self", cls._native.__new__(cls, memory, entry, *more))
 
     @classmethod
-    def _plan(cls, entry):
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        if initial:
+            raise TypeError(f"{cls.__name__} is made without a number, not with {initial}")
         return [(entry, cls._native.__name__, None)]
 
     @classmethod
-    def create(cls, name, *initial, **options):
+    def create(cls, name: str, *initial: int, **options: Unpack[CreateOptions]) -> Self:
         """Makes one under a name. FileExistsError if the name is taken."""
         _check_name(name)
-        return cls._open(_shm.create_primitives(name, cls._plan("", *initial), False, _options(options)), "")
+        return cls._open(_shm.create_primitives(name, cls._plan("", *initial), False, _options(dict(options))), "")
 
     @classmethod
-    def attach(cls, name, entry="", *, any_owner=False):
+    def attach(cls, name: str, entry: str = "", *, any_owner: bool = False) -> Self:
         """Finds one by its name, or by the segment's name and its own in there."""
         return cls._open(_shm.attach_memory(name, any_owner), entry)
 
     @classmethod
-    def create_or_attach(cls, name, *initial, **options):
+    def create_or_attach(cls, name: str, *initial: int, **options: Unpack[CreateOptions]) -> Self:
         """Finds the one of this name, or makes it, in one step without a race."""
         _check_name(name)
-        found = cls._open(_shm.create_primitives(name, cls._plan("", *initial), True, _options(options)), "")
+        found = cls._open(_shm.create_primitives(name, cls._plan("", *initial), True, _options(dict(options))), "")
         found._check(*initial)
         return found
 
     @classmethod
-    def beside(cls, array, entry):
+    def beside(cls, array: Union[np.ndarray[Any, Any], Memory], entry: str) -> Self:
         """Finds the one that lies beside an array in its segment."""
         return cls._open(array if isinstance(array, Memory) else _memory(array), entry)
 
     @classmethod
-    def _new(cls, *initial):
+    def _new(cls, *initial: int) -> Self:
         return cls._open(_shm.create_primitives(None, cls._plan("", *initial), False, _options({})), "")
 
-    def _check(self, *initial):
+    def _check(self, *initial: int) -> None:
         """ValueError if this one was made with another number."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         return _rebuild, (type(self), refer(self.memory), self.entry, ())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         where = self.memory.name or "anonymous memory"
         return f"<shm.{type(self).__name__} in {where}{f', entry {self.entry!r}' if self.entry else ''}>"
 
 
-    def _differs(self, found, wanted, what):
+    def _differs(self, what: str, found: int, wanted: int) -> None:
         if found != wanted:
             raise ValueError(f"{self!r} was made with {found} {what}, and {wanted} were asked for")
 
@@ -86,7 +100,7 @@ class _Plain(_Primitive):
 
     __slots__ = ()
 
-    def __new__(cls):
+    def __new__(cls) -> Self:
         return cls._new()
 
 
@@ -96,7 +110,8 @@ class _Counted(_Primitive):
     __slots__ = ()
 
     @classmethod
-    def _plan(cls, entry, number):
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        (number,) = initial if len(initial) == 1 else (initial,)
         if not isinstance(number, int):
             raise TypeError(f"{cls.__name__} is made with a number, not {number!r}")
         return [(entry, cls._native.__name__, number)]
@@ -133,7 +148,7 @@ class RwLock(_Plain, _shm.RwLock):
     _native = _shm.RwLock
 
     @contextlib.contextmanager
-    def read(self):
+    def read(self) -> Iterator[None]:
         """``with lock.read():`` reads."""
         self.acquire_read()
         try:
@@ -142,7 +157,7 @@ class RwLock(_Plain, _shm.RwLock):
             self.release_read()
 
     @contextlib.contextmanager
-    def write(self):
+    def write(self) -> Iterator[None]:
         """``with lock.write():`` writes."""
         self.acquire_write()
         try:
@@ -171,12 +186,12 @@ class Semaphore(_Counted, _shm.Semaphore):
     __slots__ = ()
     _native = _shm.Semaphore
 
-    def __new__(cls, value=1):
+    def __new__(cls, value: int = 1) -> Self:
         return cls._new(value)
 
     @classmethod
-    def _plan(cls, entry, value=1):
-        return super()._plan(entry, value)
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        return super()._plan(entry, *(initial or (1,)))
 
 
 class BoundedSemaphore(_Counted, _shm.BoundedSemaphore):
@@ -185,12 +200,12 @@ class BoundedSemaphore(_Counted, _shm.BoundedSemaphore):
     __slots__ = ()
     _native = _shm.BoundedSemaphore
 
-    def __new__(cls, value=1):
+    def __new__(cls, value: int = 1) -> Self:
         return cls._new(value)
 
     @classmethod
-    def _plan(cls, entry, value=1):
-        return super()._plan(entry, value)
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        return super()._plan(entry, *(initial or (1,)))
 
 
 class Latch(_Counted, _shm.Latch):
@@ -199,11 +214,11 @@ class Latch(_Counted, _shm.Latch):
     __slots__ = ()
     _native = _shm.Latch
 
-    def __new__(cls, parties):
+    def __new__(cls, parties: int) -> Self:
         return cls._new(parties)
 
-    def _check(self, parties):
-        self._differs(self.parties, parties, "parties")
+    def _check(self, *initial: int) -> None:
+        self._differs("parties", self.parties, *initial)
 
 
 class Sequencer(_Counted, _shm.Sequencer):
@@ -212,15 +227,15 @@ class Sequencer(_Counted, _shm.Sequencer):
     __slots__ = ()
     _native = _shm.Sequencer
 
-    def __new__(cls, first=0):
+    def __new__(cls, first: int = 0) -> Self:
         return cls._new(first)
 
     @classmethod
-    def _plan(cls, entry, first=0):
-        return super()._plan(entry, first)
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        return super()._plan(entry, *(initial or (0,)))
 
     @contextlib.contextmanager
-    def turn(self, n, timeout=None):
+    def turn(self, n: int, timeout: Optional[float] = None) -> Iterator[None]:
         """``with order.turn(n):`` waits for turn n, has it, and ends it. TimeoutError if it does not come in time."""
         if not self.acquire(n, timeout):
             raise TimeoutError(f"turn {n} of {self!r} did not come in time; the turn now is {self.current}")
@@ -234,31 +249,37 @@ class Barrier(_Counted, _shm.Barrier):
     """Parties that wait for each other, round after round. If one dies, the others are told at once."""
 
     __slots__ = ("_action", "_timeout")
+    _action: Optional[Callable[[], object]]
+    _timeout: Optional[float]
     _native = _shm.Barrier
 
-    def __new__(cls, parties, action=None, timeout=None):
+    def __new__(
+        cls, parties: int, action: Optional[Callable[[], object]] = None, timeout: Optional[float] = None
+    ) -> Self:
         return cls._new(parties)
 
-    def __init__(self, parties, action=None, timeout=None):
+    def __init__(
+        self, parties: int, action: Optional[Callable[[], object]] = None, timeout: Optional[float] = None
+    ) -> None:
         self._action, self._timeout = action, timeout
 
     @classmethod
-    def _open(cls, memory, entry, action=None, timeout=None):
+    def _open(cls, memory: Memory, entry: str, *more: Any) -> Self:
         barrier = super()._open(memory, entry)
-        barrier._action, barrier._timeout = action, timeout
+        barrier._action, barrier._timeout = more or (None, None)
         return barrier
 
-    def _check(self, parties):
-        self._differs(self.parties, parties, "parties")
+    def _check(self, *initial: int) -> None:
+        self._differs("parties", self.parties, *initial)
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: Optional[float] = None) -> int:  # type: ignore[override]
         """Waits until all parties have arrived and returns this one's number among them.
 
         BrokenError (a threading.BrokenBarrierError) if the barrier is broken: by a party that died or came too late, by abort or by the action.
         """
         return super().wait(self._timeout if timeout is None else timeout, self._action)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         return _rebuild, (type(self), refer(self.memory), self.entry, (self._action, self._timeout))
 
 
@@ -266,45 +287,52 @@ class Condition(_Primitive, _shm.Condition):
     """Waiting for a change of what a `Mutex` guards: its own, or one that several conditions share."""
 
     __slots__ = ("_mutex",)
+    _mutex: Mutex
     _native = _shm.Condition
 
-    def __new__(cls, lock=None):
+    def __new__(cls, lock: Optional[Mutex] = None) -> Self:
         if lock is None:
             return cls._open(_shm.create_primitives(None, cls._plan("condition"), False, _options({})), "condition")
         memory = _shm.create_primitives(None, [("", "Condvar", None)], False, _options({}))
         return cls._open(memory, "", lock)
 
     @classmethod
-    def _plan(cls, entry):
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
         entry = entry or "condition"
         return [(entry, "Condvar", None), (f"{entry}.lock", "Mutex", None)]
 
     @classmethod
-    def _open(cls, memory, entry, mutex=None):
+    def _open(cls, memory: Memory, entry: str, *more: Any) -> Self:
+        (mutex,) = more or (None,)
         if not (mutex is None or isinstance(mutex, Mutex)):
             raise TypeError(f"a condition waits with a shm.Mutex, not with {mutex!r}")
         if mutex is None:
             entry = entry or "condition"
             mutex = Mutex._open(memory, f"{entry}.lock")
-        condition = cls._native.__new__(cls, memory, entry, mutex)
+        condition = super()._open(memory, entry, mutex)
         condition._mutex = mutex
         return condition
 
-    def acquire(self, block=True, timeout=None):
+    def acquire(self, block: bool = True, timeout: Optional[float] = None) -> bool:
         """Takes the mutex."""
         return self._mutex.acquire(block, timeout)
 
-    def release(self):
+    def release(self) -> None:
         """Gives the mutex up."""
         self._mutex.release()
 
-    def __enter__(self):
+    def __enter__(self) -> bool:
         return self._mutex.__enter__()
 
-    def __exit__(self, *exception):
-        self._mutex.__exit__(*exception)
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._mutex.__exit__(kind, value, traceback)
 
-    def wait_for(self, predicate, timeout=None):
+    def wait_for(self, predicate: Callable[[], _T], timeout: Optional[float] = None) -> _T:
         """Waits until a function returns something true, and returns that; what it returned last if it does not in time."""
         end = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -314,7 +342,7 @@ class Condition(_Primitive, _shm.Condition):
                 return result
             self.wait(left)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         own = self._mutex.entry == f"{self.entry}.lock"
         return _rebuild, (type(self), refer(self.memory), self.entry, () if own else (self._mutex,))
 
@@ -325,15 +353,15 @@ class Channel(_Counted, _shm.Channel):
     __slots__ = ()
     _native = _shm.Channel
 
-    def __new__(cls, capacity=1 << 20):
+    def __new__(cls, capacity: int = 1 << 20) -> Self:
         return cls._new(capacity)
 
     @classmethod
-    def _plan(cls, entry, capacity=1 << 20):
-        return super()._plan(entry, capacity)
+    def _plan(cls, entry: str, *initial: Any) -> _Planned:
+        return super()._plan(entry, *(initial or (1 << 20,)))
 
-    def _check(self, capacity=1 << 20):
-        self._differs(self.capacity, capacity, "bytes")
+    def _check(self, *initial: int) -> None:
+        self._differs("bytes", self.capacity, *(initial or (1 << 20,)))
 
 
 class Queue(Channel):
@@ -344,26 +372,26 @@ class Queue(Channel):
 
     __slots__ = ()
 
-    def put(self, obj, block=True, timeout=None):
+    def put(self, obj: Any, block: bool = True, timeout: Optional[float] = None) -> None:
         """Puts an object in. queue.Full if there is no room (in time), ValueError if it is closed or the object too large for it."""
         self.send(bytes(ForkingPickler.dumps(obj)), block, timeout)
 
-    def get(self, block=True, timeout=None):
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Takes an object out. queue.Empty if there is none (in time), ValueError if it is closed besides."""
         return ForkingPickler.loads(self.recv(block, timeout))
 
-    def put_nowait(self, obj):
+    def put_nowait(self, obj: Any) -> None:
         """Puts an object in if there is room."""
         self.put(obj, False)
 
-    def get_nowait(self):
+    def get_nowait(self) -> Any:
         """Takes an object out if there is one."""
         return self.get(False)
 
-    def qsize(self):
+    def qsize(self) -> int:
         """How many objects are in it at this moment."""
         return len(self)
 
-    def empty(self):
+    def empty(self) -> bool:
         """Whether there is none at this moment."""
         return len(self) == 0

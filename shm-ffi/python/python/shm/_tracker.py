@@ -5,16 +5,19 @@ before Python 3.13, and later unless `track=False` is given, it also tells its r
 ends. In a process that has imported `shm` the tracker is not told of names that lead to our segments. In other processes it is: see the README.
 """
 
+from __future__ import annotations
+
 from multiprocessing import resource_tracker as _resource_tracker
+from typing import Any, Callable, Set
 
 from ._shm import is_segment
 
 #: names whose registration was passed over, so that their end is passed over too
-_ours = set()
+_ours: Set[str] = set()
 
 
-def _wrap(function, decide):
-    def wrapped(name, rtype):
+def _wrap(function: Any, decide: Callable[[str], bool]) -> Any:
+    def wrapped(name: str, rtype: str) -> Any:
         if rtype == "shared_memory" and decide(name):
             return None
         return function(name, rtype)
@@ -22,14 +25,14 @@ def _wrap(function, decide):
     return wrapped
 
 
-def _passes_over(name):
+def _passes_over(name: str) -> bool:
     if not is_segment(name.lstrip("/")):
         return False
     _ours.add(name)
     return True
 
 
-def _passed_over(name):
+def _passed_over(name: str) -> bool:
     # By then the name is gone.
     if name not in _ours:
         return False
@@ -37,5 +40,6 @@ def _passed_over(name):
     return True
 
 
-_resource_tracker.register = _wrap(_resource_tracker.register, _passes_over)
-_resource_tracker.unregister = _wrap(_resource_tracker.unregister, _passed_over)
+_tracker: Any = _resource_tracker
+_tracker.register = _wrap(_resource_tracker.register, _passes_over)
+_tracker.unregister = _wrap(_resource_tracker.unregister, _passed_over)
