@@ -18,10 +18,15 @@ pub(crate) fn watchdog() -> Watchdog {
 
 /// Runs the body of `test` in a process of its own, where it can count children and descriptors.
 pub(crate) fn alone(test: &str, body: impl FnOnce()) {
+    alone_with(test, &[], body);
+}
+
+/// As [`alone`], with more variables in that process's environment.
+pub(crate) fn alone_with(test: &str, env: &[(&str, &str)], body: impl FnOnce()) {
     if std::env::var_os("SHM_POOL_TEST_ALONE").is_some() {
         return body();
     }
-    let output = shm_testkit::rerun(test, &[("SHM_POOL_TEST_ALONE", "1")]);
+    let output = shm_testkit::rerun(test, &[env, &[("SHM_POOL_TEST_ALONE", "1")]].concat());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
