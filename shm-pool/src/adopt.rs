@@ -72,7 +72,7 @@ fn begin(master: Pid, between: Pid, report: &Report) {
     }
 }
 
-/// This process adopts the orphans among its descendants as long as this lives.
+/// This process adopts the orphans among its descendants as long as this lives. One thread at a time gets here: [`Quiet`] is a lock.
 struct Adopting {
     before: Option<Pid>,
 }

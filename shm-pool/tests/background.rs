@@ -470,3 +470,28 @@ fn more_than_the_system_allows() {
         }
     });
 }
+
+/// Each of them makes the process adopt orphans for a moment, and what was so before has to be so again.
+#[test]
+fn by_several_threads_at_the_same_time() {
+    let _watch = common::watchdog();
+    alone("by_several_threads_at_the_same_time", || {
+        let here = std::process::id();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let child =
+                            pool(1).background(move || (thread, round, std::os::unix::process::parent_id()));
+                        assert_eq!(child.unwrap().wait().unwrap(), (thread, round, here));
+                    }
+                });
+            }
+        });
+        let mut adopts = -1;
+        // SAFETY: the pointer is valid for the call.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut adopts) }, 0);
+        assert_eq!(adopts, 0);
+        no_children();
+    });
+}
