@@ -72,8 +72,8 @@ end
     wait(b::SegmentBarrier; timeout = nothing)
 
 Waits until all parties have arrived; returns `(seat = ..., last = ...)`: a number from 1 on that nobody else has in this round, and whether this was
-the last to arrive. `:broken` if a party died or gave up. The thread waits with all its tasks; a timeout breaks the barrier for all, and Ctrl-C
-only steps back.
+the last to arrive. `:broken` if a party died or gave up. The thread waits with all its tasks; a timeout and
+Ctrl-C only step back.
 """
 function Base.wait(b::SegmentBarrier; timeout = nothing)
     arrival = Ref(Arrival(0, 0))

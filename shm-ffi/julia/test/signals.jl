@@ -51,6 +51,8 @@ test("signals: barrier") do name
     other = read(process, String)
     @test sort(["$(mine.seat)$(mine.last)", other]) in (["1true", "2false"], ["1false", "2true"])
     @test status(() -> wait(b; timeout = 0.01)) === :timed_out
+    @test SharedSegments.state(b) == (parties = 2, arrived = 0, broken = false)
+    SharedSegments.abort(b)
     @test status(() -> wait(b)) === :broken
     reset(b)
     process = in_process("wait(attach(SegmentBarrier, \"$name\"))"; wait = false)
@@ -58,7 +60,6 @@ test("signals: barrier") do name
     kill(process, 9)
     @test status(() -> wait(b)) === :broken
     wait(process)
-    @test SharedSegments.state(b) == (parties = 2, arrived = 0, broken = true)
     @test_throws ArgumentError create(SegmentBarrier, nothing, -1)
 end
 
