@@ -62,8 +62,8 @@ end
 """
     SegmentBarrier
 
-A barrier between processes: `create(SegmentBarrier, name, parties)`, then `wait(b; timeout = nothing)`. If a party dies while others wait, or gives up
-(timeout, Ctrl-C), the barrier is broken for all: everybody gets `:broken`, until `reset(b)`.
+A barrier between processes: `create(SegmentBarrier, name, parties)`, then `wait(b; timeout = nothing)`. If a party dies while others wait, or calls
+`SharedSegments.abort`, the barrier is broken for all: everybody gets `:broken`, until `reset(b)`.
 """
 mutable struct SegmentBarrier
     id::UInt64

@@ -72,16 +72,22 @@ end
     wait(b::SegmentBarrier; timeout = nothing)
 
 Waits until all parties have arrived; returns `(seat = ..., last = ...)`: a number from 1 on that nobody else has in this round, and whether this was
-the last to arrive. `:broken` if a party died or gave up. The thread waits with all its tasks; a timeout and Ctrl-C break the barrier for all.
+the last to arrive. `:broken` if a party died or gave up. The thread waits with all its tasks; a timeout and
+Ctrl-C only step back.
 """
 function Base.wait(b::SegmentBarrier; timeout = nothing)
     arrival = Ref(Arrival(0, 0))
     id, deadline = handle(b), deadline_after(timeout)
     GC.@preserve arrival begin
         place = Base.unsafe_convert(Ptr{Arrival}, arrival)
-        status = outside(() -> ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place))
+        arrive() = ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place)
+        status = outside(arrive)
+        # A signal has made it step back. If it was Ctrl-C, Julia throws its own exception; otherwise it arrives again.
+        while status == INTERRUPTED
+            throw_interrupt()
+            status = outside(arrive)
+        end
     end
-    throw_interrupt()
     status == OK || failed(b, status)
     return (seat = Int(arrival[].index) + 1, last = arrival[].is_leader != 0)
 end
