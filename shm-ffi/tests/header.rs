@@ -49,8 +49,8 @@ fn every_function_says_all_that_one_needs_to_know() {
             let lines = comment.lines().filter(|line| line.trim_start().starts_with(part)).count();
             assert_eq!(lines, 1, "{name} says `{part}` {lines} times:\n{comment}");
         }
-        // The sentence may take two lines; an empty one comes behind it.
-        let sentence = comment.lines().take_while(|line| !line.trim().is_empty()).last().unwrap_or_default();
+        let sentence: Vec<&str> = comment.lines().take_while(|line| !line.trim().is_empty()).collect();
+        let sentence = sentence.join(" ");
         assert!(sentence.trim_end().ends_with('.'), "{name} begins with no sentence: {sentence}");
     }
 }
