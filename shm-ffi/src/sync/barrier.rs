@@ -183,12 +183,13 @@ pub extern "C" fn shm_barrier_detach(barrier: shm_barrier_t) -> shm_status_t {
 /// Arrives at the barrier and waits for the other parties, waiting as long as it takes. Signals do not end the wait.
 ///
 /// Parameters: `barrier`: a handle. `arrival`: receives which seat it was and whether it was the last to arrive; or NULL.
-/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BROKEN` if a party died or somebody gave up (see `shm_barrier_reset`),
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BROKEN` if a party died or the barrier was aborted (see `shm_barrier_reset`),
 /// `SHM_STATUS_TOO_MANY_PARTIES`, `SHM_STATUS_INHERITED` if the parent of this process joined through this handle,
 /// `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
 /// Thread use: any thread. A thread that has joined waits in its seat, others in any that is free.
 /// Death: of a party that has arrived, or has joined, breaks the barrier for all, at once. A party that gives up waiting
-/// (timeout, signal) breaks it too.
+/// (timeout, signal) takes its arrival back, and the others go on waiting; it breaks the barrier only if all have arrived and
+/// the action is running.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shm_barrier_wait(
     barrier: shm_barrier_t,
