@@ -45,6 +45,28 @@ fn main() {
     crew.run().unwrap();
     say("run of a crew over 10 chunks", median(2000, || crew.run().map(drop).unwrap()));
     drop(crew);
+    for workers in [1, 2] {
+        let mut kept = MapReduce::new().workers(workers).threads_ok().keep(|_, i: u64| i).unwrap();
+        for items in [1, 10, 100, 10_000] {
+            let name = format!("map of {items} items by {workers} kept workers, back to back");
+            say(&name, median(2000, || kept.map(0..items).map(drop).unwrap()));
+        }
+        let asleep = || {
+            std::thread::sleep(Duration::from_millis(2)); // they are asleep then
+            let start = Instant::now();
+            kept.map(0..10u64).map(drop).unwrap();
+            start.elapsed()
+        };
+        let mut times: Vec<Duration> = std::iter::repeat_with(asleep).take(200).collect();
+        times.sort_unstable();
+        say(&format!("map of 10 items by {workers} kept workers that sleep"), times[100]);
+    }
+    let child = || pool.background(|| ()).unwrap().wait().unwrap();
+    say("background call, from the main thread", best(50, child));
+    say(
+        "background call, from another thread",
+        std::thread::scope(|scope| scope.spawn(|| best(50, child)).join().unwrap()),
+    );
 
     say("noticing a killed worker (without the grace of the other)", best(20, || killed(1)));
     integral();

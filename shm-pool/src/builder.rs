@@ -12,15 +12,22 @@ use crate::warning::Warning;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
-/// A pool is a set of options; processes exist only while one of its methods works, and as long as a [`Crew`](crate::Crew) lives. Closures
+/// A pool is a set of options; processes exist only while one of its methods works, and as long as a [`Crew`](crate::Crew), a [`Kept`](crate::Kept) or a
+/// [`Background`](crate::Background) lives. Closures
 /// and what they capture are inherited by the fork: nothing is serialised on the way in. Results are serialised with serde.
 ///
 /// # What a function may do in a worker
 /// A worker is a copy of this process with one thread. What it changes in private memory nobody else sees; shared memory (a
 /// [`SharedArray`](shm_core::SharedArray), a [`Mutex`](shm_sync::Mutex)) is how workers meet. Items and captured values are dropped in the master too,
-/// so one whose destructor does something outside of the process (removes a file) does it twice. If other threads of the master hold locks at
-/// the time of the fork, nobody releases them in the workers: hence the warning for masters with several threads. Standard output and error, Rust's
-/// and C's, are flushed before the fork and at a worker's end.
+/// so one whose destructor does something outside of the process (removes a file) does it twice. Standard output and error, Rust's and C's, are flushed
+/// before the fork and at a worker's end.
+///
+/// # A master with several threads
+/// The fork copies the memory and one thread. A lock that another thread holds at that moment (an allocator's of another library, a logger's, one
+/// of the program's) is held in the workers for ever, and whoever needs it there waits for ever. Hence a [warning](MapReduce::on_warning) with the number of
+/// threads. The ways out: fork before the threads start, with [`keep`](MapReduce::keep) or [`crew`](MapReduce::crew), whose workers serve any number of maps later; or
+/// find out that the other threads hold no lock that the function needs, and say [`threads_ok`](MapReduce::threads_ok). This crate's own locks,
+/// libc's `malloc` and standard output are taken care of.
 ///
 /// # Failure
 /// A panic in a worker, and a worker that is killed, aborts or leaves by itself, end the map with an error that names worker and item; the others

@@ -15,6 +15,7 @@ use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
 use shm_sync::{Barrier, LockError, Mutex, MutexGuard, Primitive};
 
 use crate::error::{Error, ErrorKind, Panic};
+use crate::feed::Stored;
 use crate::loops::{Areas, Words, areas_len};
 use crate::order::Order;
 use crate::region::Common;
@@ -29,23 +30,29 @@ pub(crate) struct Header {
     pub(crate) stop: AtomicU32,
     /// How many workers sleep on `run`. +8.
     pub(crate) sleepers: AtomicU32,
-    _pad0: [u32; 29],
+    _pad0: u32,
+    /// How many items the run has. +16.
+    pub(crate) items: AtomicU64,
+    /// Where the run's items are in the arena, if they are sent, and how many bytes. +24.
+    pub(crate) feed: AtomicU64,
+    pub(crate) feed_len: AtomicU64,
+    _pad1: [u64; 11],
     /// Where to look for the next free batch: the run in the upper half, a batch number in the lower. +128.
     pub(crate) cursor: AtomicU64,
-    _pad1: [u64; 15],
+    _pad2: [u64; 15],
     /// Not 0: the master sleeps, or is about to, and one of [`WakeFor`] says for what it wants a word through the eventfd. +256.
     pub(crate) master_sleeps: AtomicU32,
-    _pad2: [u32; 31],
+    _pad3: [u32; 31],
     /// How many blocks of the arena the master has freed, modulo 2^32; futex word of the workers that wait for memory. +384.
     pub(crate) freed: AtomicU32,
     /// How many workers sleep on `freed`. +388.
     pub(crate) hungry: AtomicU32,
-    _pad3: [u32; 30],
+    _pad4: [u32; 30],
     /// The item whose ordered section comes next; futex word of those who wait for their turn. +512.
     turn: AtomicU32,
     /// How many sleep on `turn`, at least. +516.
     turn_sleepers: AtomicU32,
-    _pad4: [u32; 30],
+    _pad5: [u32; 30],
 }
 
 /// What the master wants to be woken for while it sleeps.
@@ -132,6 +139,8 @@ pub(crate) enum Failure {
     Memory(String),
     /// The pool's own descriptors or memory do not work any more.
     Broken(String),
+    /// An item that was sent cannot be read back.
+    Item(String),
 }
 
 impl Failure {
@@ -141,6 +150,7 @@ impl Failure {
             Failure::Encode(_) => 2,
             Failure::Memory(_) => 3,
             Failure::Broken(_) => 4,
+            Failure::Item(_) => 5,
         }
     }
 }
@@ -292,6 +302,11 @@ impl Control {
         self.workers
     }
 
+    /// How many batches a run may have.
+    pub(crate) fn room(&self) -> usize {
+        self.batches
+    }
+
     #[inline]
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the entry begins here, is mapped readable and writable as long as `_segment` lives, is aligned to 128 and longer than a header;
@@ -343,23 +358,31 @@ impl Control {
         self.header().stop.load(Ordering::Relaxed) != 0
     }
 
+    /// How many items `run` has, unless the master has begun another one meanwhile. It changes the cursor before it changes anything else, so that
+    /// whoever sees numbers of a later run sees that too.
+    pub(crate) fn items_of(&self, run: u32) -> Option<usize> {
+        let items = self.header().items.load(Ordering::Acquire);
+        let current = (self.header().cursor.load(Ordering::Acquire) >> 32) as u32 == run;
+        current.then_some(items as usize)
+    }
+
     /// The batches of `run` that worker `rank` takes, one after the other: those that are given to it in advance, or any that nobody has taken yet.
     pub(crate) fn claims(&self, cut: &Cut, run: u32, rank: usize) -> impl Iterator<Item = usize> {
         let mut given = cut.given_to(rank);
         std::iter::from_fn(move || match &mut given {
             Some(given) => given.find(|batch| self.take(run, rank, *batch)),
-            None => self.claim(run, rank),
+            None => self.claim(cut, run, rank),
         })
     }
 
     /// Takes the next free batch of `run` for worker `rank`.
-    fn claim(&self, run: u32, rank: usize) -> Option<usize> {
+    fn claim(&self, cut: &Cut, run: u32, rank: usize) -> Option<usize> {
         let cursor = &self.header().cursor;
         loop {
             // Acquire: whoever sees the cursor of a run sees what the master wrote before it.
             let at = cursor.load(Ordering::Acquire);
             let batch = (at & 0xFFFF_FFFF) as usize;
-            if (at >> 32) as u32 != run || batch >= self.batches {
+            if (at >> 32) as u32 != run || batch >= cut.batches() {
                 return None;
             }
             let taken = self.take(run, rank, batch);
@@ -385,7 +408,7 @@ impl Control {
     pub(crate) fn has_batches_for(&self, cut: &Cut, run: u32, rank: usize) -> bool {
         match cut.given_to(rank) {
             Some(mut given) => given.any(|batch| self.taker(run, batch).is_none()),
-            None => (0..self.batches).rev().any(|batch| self.taker(run, batch).is_none()),
+            None => (0..cut.batches()).rev().any(|batch| self.taker(run, batch).is_none()),
         }
     }
 
@@ -397,12 +420,16 @@ impl Control {
     }
 
     /// For the master: lets the workers begin with a run.
-    pub(crate) fn begin_run(&self, run: u32) {
+    pub(crate) fn begin_run(&self, run: u32, items: usize, fed: Stored) {
         let header = self.header();
         if let Some(order) = self.order() {
             order.reset();
         }
+        // The cursor first: see `items_of`.
         header.cursor.store(u64::from(run) << 32, Ordering::Release);
+        header.items.store(items as u64, Ordering::Release);
+        header.feed.store(fed.offset, Ordering::Release);
+        header.feed_len.store(fed.len, Ordering::Release);
         header.run.store(run, Ordering::SeqCst); // see `next_run` in worker.rs
         if header.sleepers.load(Ordering::SeqCst) > 0 {
             wake_all(&header.run);
@@ -499,7 +526,9 @@ impl Slot {
     pub(crate) fn fail(&self, failure: &Failure) {
         let text = match failure {
             Failure::Panic(panic) => format!("{}\0{}\0{}", panic.message, panic.location, panic.backtrace),
-            Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) => text.clone(),
+            Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) | Failure::Item(text) => {
+                text.clone()
+            }
         };
         let len = text.len().min(WORDS);
         for (byte, to) in text.as_bytes()[..len].iter().zip(&self.words) {
@@ -526,6 +555,7 @@ impl Slot {
             }
             2 => Failure::Encode(text),
             3 => Failure::Memory(text),
+            5 => Failure::Item(text),
             _ => Failure::Broken(text),
         })
     }
@@ -645,6 +675,7 @@ fn lock_error(e: shm_sync::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Schedule;
 
     #[test]
     fn a_ring_keeps_order_and_says_when_it_is_full() {
@@ -683,13 +714,17 @@ mod tests {
 
     #[test]
     fn each_batch_is_claimed_once_a_run() {
-        let control = Control::new(3, 100).unwrap();
+        let control = Control::new(3, 200).unwrap();
+        // There is room for more.
+        let cut = Cut::new(Schedule::Dynamic(1), 100, 3, "test").unwrap();
         for run in [1, 2, 3] {
             control.header().cursor.store(u64::from(run) << 32, Ordering::Release);
             let claimed: Vec<usize> = std::thread::scope(|scope| {
-                let control = &control;
+                let (control, cut) = (&control, &cut);
                 let take = |rank| {
-                    scope.spawn(move || std::iter::from_fn(|| control.claim(run, rank)).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        std::iter::from_fn(|| control.claim(cut, run, rank)).collect::<Vec<_>>()
+                    })
                 };
                 let threads: Vec<_> = (0..3).map(take).collect();
                 threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -698,7 +733,7 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..100).collect::<Vec<_>>());
             assert!((0..100).all(|batch| control.taker(run, batch).is_some()));
-            assert_eq!(control.claim(run - 1, 0), None, "a worker that is late takes nothing");
+            assert_eq!(control.claim(&cut, run - 1, 0), None, "a worker that is late takes nothing");
         }
     }
 

@@ -26,11 +26,11 @@ pub enum ErrorKind {
     Fork,
     /// The segment that master and workers talk through could not be made or used.
     Segment,
-    /// A result cannot be serialised.
+    /// A result, or an item that is sent to kept workers, cannot be serialised.
     Encode,
-    /// What a result was serialised to cannot be read back.
+    /// What a result or an item was serialised to cannot be read back.
     Decode,
-    /// There is no memory for a result.
+    /// There is no memory for a result, or for the items that are sent.
     OutOfMemory,
     /// An argument is out of range, or the array is not laid out as needed.
     InvalidArgument,

@@ -7,6 +7,7 @@
 //! - [`Region`]: what [`parallel`](MapReduce::parallel) runs once in each worker: OpenMP's parallel region, with loops, barrier and reduction.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
+//! - [`Kept`]: workers that are forked once, for a plain function, and fed with map after map.
 //! - [`Background`]: one call in a child, awaited later.
 //! - [`Backend`], [`On`]: the same maps by processes or by threads, as the program chooses while it runs.
 //! - [`Worker`]: what the function in a worker knows of itself, and its [critical](Worker::critical) and [ordered](Worker::ordered) sections.
@@ -41,10 +42,13 @@ mod control;
 mod cpus;
 mod crew;
 mod error;
+mod feed;
 mod fork;
 mod hooks;
+mod idle;
 mod inbox;
 mod items;
+mod kept;
 mod loops;
 mod map;
 mod master;
@@ -69,6 +73,7 @@ pub use background::Background;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
+pub use kept::{Kept, KeptSkipFailed};
 pub use on::{Backend, On, OnSkipFailed};
 pub use region::Region;
 pub use schedule::Schedule;

@@ -13,7 +13,9 @@ use shm_sync::LockError;
 
 use crate::control::{Control, Message, Plan, Slot, State, WakeFor, wake_all};
 use crate::error::{Error, ErrorKind, Exit, MapError};
+use crate::feed::{Feed, Stored};
 use crate::fork::{self, Child, Forking};
+use crate::idle::{AWAKE, Idle};
 use crate::inbox::Inbox;
 use crate::order::MOST_ITEMS;
 use crate::recovery::{Policy, Recovery};
@@ -31,6 +33,8 @@ const GRACE: Duration = Duration::from_millis(100);
 const CRITICAL_GRACE: Duration = Duration::from_secs(1);
 /// As many workers can own blocks of the arena at a time, beside the master.
 const MAX_WORKERS: usize = 1023;
+/// A run that brings its own items may have so many batches. Memory is taken as they are used.
+const ROOM: usize = 1 << 20;
 /// The master sleeps so long at most before it looks again; it is woken before that.
 const SLEEP: Duration = Duration::from_secs(1);
 /// When it has taken results in, it rests so long before it looks for more, unless there is something urgent: each time it wakes it takes the
@@ -44,8 +48,11 @@ pub(crate) struct Team {
     pub(crate) children: Vec<Child>,
     event: OwnedFd,
     pub(crate) kept: bool,
+    schedule: Schedule,
     policy: Policy,
     forking: Forking,
+    /// Where the items of the run are, if they are sent.
+    fed: Stored,
     pub(crate) run: u32,
     /// What messages say is being done: "map 10 items".
     pub(crate) operation: String,
@@ -70,7 +77,7 @@ pub(crate) enum JobKind {
 pub(crate) struct Job {
     /// What messages say is being done: "map 10 items".
     pub(crate) operation: String,
-    /// How many items there are: 1 at least.
+    /// How many items there are; 0 if each run brings its own, see [`Team::run_fed`].
     pub(crate) items: usize,
     pub(crate) kind: JobKind,
     /// How many workers at most: 1 at least.
@@ -107,7 +114,10 @@ impl Team {
         let turns = job.turns()?;
         let Job { operation, items, kind, workers, schedule, kept, policy, forking, .. } = job;
         let cut = Cut::new(schedule, items, workers, &operation)?;
-        let workers = workers.min(cut.batches());
+        let (workers, room) = match items {
+            0 => (workers, ROOM),
+            _ => (workers.min(cut.batches()), cut.batches()),
+        };
         if workers > MAX_WORKERS {
             let reason = format!("{workers} workers were asked for, and there may be {MAX_WORKERS} at most");
             return Err(
@@ -115,7 +125,7 @@ impl Team {
             );
         }
         let region = kind == JobKind::Region;
-        let control = Control::planned(&Plan { workers, batches: cut.batches(), turns, region })?;
+        let control = Control::planned(&Plan { workers, batches: room, turns, region })?;
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(|errno| {
             Error::new(
@@ -133,8 +143,10 @@ impl Team {
             children,
             event,
             kept,
+            schedule,
             policy,
             forking,
+            fed: Stored::NOTHING,
             run: 0,
             operation,
             kind,
@@ -169,6 +181,7 @@ impl Team {
         let inherited = Inherited {
             control: &self.control,
             cut: &self.cut,
+            schedule: self.schedule,
             event: self.event.as_fd(),
             kept: self.kept,
             hooks: &self.forking.hooks,
@@ -206,7 +219,7 @@ impl Team {
 
     fn begin_run(&mut self) {
         self.run = self.run.wrapping_add(1);
-        self.control.begin_run(self.run);
+        self.control.begin_run(self.run, self.cut.items(), self.fed);
     }
 
     /// Has all items worked on once, and calls `reduce` for each result as it arrives, in this thread; `progress` is told how many there are.
@@ -223,6 +236,38 @@ impl Team {
             Ok(_) => Ok(run.take()),
             Err(error) => Err(MapError::new(error, run.inbox.into_finished())),
         }
+    }
+
+    /// A [`run`](Team::run) over items that are sent. If they cannot be sent, nothing has changed.
+    pub(crate) fn run_fed<R: Pack + Unpack, S>(
+        &mut self,
+        feed: &Feed,
+        work: &impl Work<usize, R>,
+        reduce: impl FnMut(usize, R) -> S,
+        progress: impl FnMut(usize),
+    ) -> Result<Outcome<S>, MapError<S>> {
+        self.check_alive()?;
+        let operation = format!("map {} items", feed.items());
+        let cut = Cut::new(self.schedule, feed.items(), self.workers(), &operation)?;
+        if cut.batches() > self.control.room() {
+            let reason = format!(
+                "{} batches were asked for, and kept workers have room for {}",
+                cut.batches(),
+                self.control.room()
+            );
+            let error = Error::new(ErrorKind::InvalidArgument, operation, reason);
+            return Err(error.remedy("ask for a schedule with larger chunks").into());
+        }
+        self.fed = feed.store(&self.control, &operation)?;
+        (self.cut, self.operation) = (cut, operation);
+        let outcome = self.run(work, reduce, progress);
+        // All results are there, or the workers are gone: nobody reads items any more.
+        std::mem::replace(&mut self.fed, Stored::NOTHING).free(&self.control);
+        outcome
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     /// Begins a run. Unless the workers are kept it is the only one, and they have begun already.
@@ -289,6 +334,7 @@ impl Team {
         until: Option<Instant>,
     ) -> Result<bool, Trouble> {
         let mut has_looked = false;
+        let mut idle = self.kept.then(|| Idle::new(AWAKE));
         loop {
             // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.
             let mut news = self.drain(&mut |control, rank, message| {
@@ -310,6 +356,9 @@ impl Team {
                     0,
                     Unreadable::Nonsense("results of fewer items than there are"),
                 ));
+            }
+            if !all_ended && idle.as_mut().is_some_and(Idle::pause) {
+                continue;
             }
             let left = until.map_or(SLEEP, |until| until.saturating_duration_since(Instant::now()));
             if has_looked && left.is_zero() {

@@ -241,7 +241,7 @@ impl<'a> Outbox<'a> {
 }
 
 /// Allocates the pages under a block. Kernels before 5.14 do that at the first touch.
-fn populate(start: *mut u8, len: usize) -> Result<(), Errno> {
+pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), Errno> {
     let page = rustix::param::page_size();
     let from = start.addr() & !(page - 1);
     let len = (start.addr() + len).next_multiple_of(page) - from;

@@ -11,6 +11,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::control::{Control, Failure, Plan, State};
 use crate::error::{Error, ErrorKind, MapError};
+use crate::feed::Stored;
 use crate::inbox::Inbox;
 use crate::master::{Job, Outcome};
 use crate::recovery::Recovery;
@@ -56,7 +57,7 @@ pub(crate) fn run<R: Send, S>(
     let mut inbox = Inbox::new(items)?;
     let mut recovery = Recovery::new(policy);
     worker::prepare_to_record_panics();
-    control.begin_run(RUN);
+    control.begin_run(RUN, cut.items(), Stored::NOTHING);
     let (sender, receiver) = channel();
     let shared = Shared { control: &control, cut: &cut, work };
     let failure = thread::scope(|scope| {
@@ -170,7 +171,7 @@ impl<'scope, R: Send + 'scope, W: Fn(&Worker, usize) -> R + Sync> ThreadCrew<'sc
                 Error::new(ErrorKind::Panicked, self.operation, panic.reason(&who, item, tries))
                     .panicked(panic.clone())
             }
-            Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) => {
+            Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) | Failure::Item(text) => {
                 Error::new(ErrorKind::Corrupted, self.operation, format!("{who}: {text}"))
             }
         };

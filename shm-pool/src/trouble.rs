@@ -97,6 +97,12 @@ impl Team {
                     let reason = format!("the result{of} cannot be serialised: {text}");
                     new(ErrorKind::Encode, reason).at_item(item)
                 }
+                Some(Failure::Item(text)) => {
+                    let what = item.map_or("an item".to_owned(), |item| format!("item {item}{tried}"));
+                    new(ErrorKind::Decode, format!("{who} cannot read {what} that it was sent: {text}"))
+                        .at_item(item)
+                        .remedy("its type does not read what it writes; look at its serde attributes")
+                }
                 Some(Failure::Memory(text)) => new(ErrorKind::OutOfMemory, format!("{who}: {text}"))
                     .at_item(item)
                     .remedy("return less from each item, or put it into a shared array"),

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
@@ -19,15 +20,14 @@ use rustix::thread::futex;
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
 use crate::hooks::Hooks;
+use crate::idle::{AWAKE, Idle};
 use crate::order::Turns;
 use crate::results::{Deliver, Outbox, Undelivered};
-use crate::schedule::Cut;
+use crate::schedule::{Cut, Schedule};
 use crate::wire::Pack;
 use crate::work::Work;
 use crate::{fork, stdio};
 
-/// Looks at the next run so often before it sleeps.
-const SPINS: u32 = 200;
 /// Sleeps so long at most before it looks again; it is woken before that.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// The exit code of a worker that has given up and said why.
@@ -223,6 +223,8 @@ impl std::fmt::Debug for Worker<'_> {
 pub(crate) struct Inherited<'a> {
     pub(crate) control: &'a Control,
     pub(crate) cut: &'a Cut,
+    /// What the batches of a run with another number of items follow from.
+    pub(crate) schedule: Schedule,
     /// The eventfd that wakes the master.
     pub(crate) event: BorrowedFd<'a>,
     /// Whether there may be more runs than one.
@@ -276,8 +278,14 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
             let _ = outbox.send();
             return End::Done;
         }
-        let failure = Failure::Panic(last_panic(&*payload));
-        std::mem::forget(payload); // its destructor could panic again
+        let failure = payload.downcast::<Failure>().map_or_else(
+            |payload| {
+                let panic = last_panic(&*payload);
+                std::mem::forget(payload); // its destructor could panic again
+                Failure::Panic(panic)
+            },
+            |failure| *failure,
+        );
         outbox.drop_incomplete();
         End::Failed(failure)
     });
@@ -305,12 +313,20 @@ fn runs<R: Pack>(
     outbox: &mut Outbox,
     work: &impl Work<usize, R>,
 ) -> End {
-    let Inherited { control, cut, kept, mut again, .. } = *inherited;
+    let Inherited { control, kept, mut again, .. } = *inherited;
+    let mut cut = Cow::Borrowed(inherited.cut);
     let slot = control.slot(worker.rank);
     let mut seen = 0;
     loop {
         let Some(run) = next_run(control, seen) else { return End::Done };
-        let claimed = control.claims(cut, run, worker.rank).map(|batch| cut.range(batch));
+        let Some(items) = control.items_of(run) else { continue };
+        if items != cut.items() {
+            match Cut::new(inherited.schedule, items, worker.workers, "work") {
+                Ok(of_run) => cut = Cow::Owned(of_run),
+                Err(error) => return End::Failed(Failure::Broken(error.to_string())),
+            }
+        }
+        let claimed = control.claims(&cut, run, worker.rank).map(|batch| cut.range(batch));
         let ranges = again.iter().cloned().chain(claimed);
         let outcome = batches(control, ranges, worker, outbox, work);
         again = &[];
@@ -326,7 +342,7 @@ fn runs<R: Pack>(
 /// Waits for a run after `seen`; nothing if the workers are to leave.
 fn next_run(control: &Control, seen: u32) -> Option<u32> {
     let header = control.header();
-    let mut spins = SPINS;
+    let mut idle = Idle::new(AWAKE);
     loop {
         // Acquire: what the master wrote for this run is visible. It sets `stop` before it changes `run`.
         let run = header.run.load(Ordering::Acquire);
@@ -336,9 +352,7 @@ fn next_run(control: &Control, seen: u32) -> Option<u32> {
         if run != seen {
             return Some(run);
         }
-        if spins > 0 {
-            spins -= 1;
-            std::hint::spin_loop();
+        if idle.pause() {
             continue;
         }
         // Either the master sees that somebody sleeps, or this sees the new run: both sides go through a SeqCst operation in between.

@@ -80,6 +80,57 @@ fn while_a_crew_waits() {
 }
 
 #[test]
+fn while_kept_workers_of_another_thread_wait() {
+    alone("while_kept_workers_of_another_thread_wait", || {
+        kill_master(|pids| {
+            let note = pids.clone();
+            let keep = move || {
+                let work =
+                    move |worker: &shm_pool::Worker, _: u8| note.set(worker.rank(), std::process::id());
+                let mut kept = pool(2).schedule(shm_pool::Schedule::Static).keep(work).unwrap();
+                kept.map([1, 2]).unwrap();
+                kept
+            };
+            let _kept = std::thread::spawn(keep).join().unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+    });
+}
+
+#[test]
+fn at_every_system_call_of_kept_workers_master() {
+    let _watch = common::watchdog();
+    alone("at_every_system_call_of_kept_workers_master", || {
+        let report = KillTest::new("keep")
+            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 2).unwrap())
+            .victim(|pids| {
+                kill_zone(|| {
+                    let note = pids.clone();
+                    let work = move |worker: &shm_pool::Worker, n: u64| {
+                        note.set(worker.rank(), std::process::id());
+                        vec![n; 500]
+                    };
+                    let mut kept = pool(2).keep(work).unwrap();
+                    for count in [10, 100] {
+                        assert_eq!(kept.map(0..count).map(|all| all.len() as u64).unwrap(), count);
+                    }
+                })
+            })
+            .check(|pids, _point| {
+                for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
+                    while is_alive(worker) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            })
+            .run(Coverage::from_env());
+        println!("{report}");
+    });
+}
+
+#[test]
 fn at_every_system_call_of_a_map() {
     let _watch = common::watchdog();
     alone("at_every_system_call_of_a_map", || {
