@@ -317,10 +317,10 @@ fn more_threads_than_the_system_allows() {
     let _watch = common::watchdog();
     alone("more_threads_than_the_system_allows", || {
         let before = Belongings::now();
-        // Each thread wants address space for its stack, beside the 64 GiB that the control segment reserves.
+        // Each thread wants 2 MiB of address space for its stack, and there are some 200, beside the 64 MiB that the control segment contents itself with.
         let here = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages: u64 = here.split_whitespace().next().unwrap().parse().unwrap();
-        common::limit(libc::RLIMIT_AS, pages * 4096 + (64 << 30) + (64 << 20));
+        common::limit(libc::RLIMIT_AS, pages * 4096 + (264 << 20));
         // None ends before all have begun, or the memory of one would be the next one's. They cannot, so each gives up after a while.
         let begun = AtomicUsize::new(0);
         let error = pool(500).on(Backend::Threads).map(0..500, |_, _| {
