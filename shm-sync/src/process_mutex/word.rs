@@ -288,6 +288,13 @@ impl OwnerWord {
         self.word.compare_exchange(hold.0, 0, Release, Relaxed).is_ok()
     }
 
+    /// Gives the lock up, whoever has it, if nobody sleeps and nothing is to be told.
+    #[inline(always)]
+    pub(crate) fn release_any_plain(&self) -> bool {
+        let seen = self.word.load(Relaxed);
+        seen & (HELD | FLAGS) == HELD && self.word.compare_exchange(seen, 0, Release, Relaxed).is_ok()
+    }
+
     /// Gives the lock up, whoever has it or only this locking; `as_dead`: so that the next holder hears of a death. Calls `poison` before
     /// if there was news that nobody has recovered from. False: nobody has it, or not this one.
     #[cold]

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use shm_sync::{ErrorKind, Primitive, ProcessLockError, ProcessMutex};
 
+use super::fast::{Quick, Short};
 use super::wait::{deadline, wait};
 use super::{Site, primitive};
 use crate::error::{self, Result};
@@ -67,12 +68,38 @@ pub(super) fn owner_died(py: Python<'_>, site: &Site) -> PyErr {
     error::of_kind(py, ErrorKind::OwnerDied, &text, None)
 }
 
+impl Short for Lock {
+    #[inline(always)]
+    fn take_quickly(&self) -> Quick {
+        match self.inner.try_lock() {
+            Ok(guard) => {
+                guard.keep();
+                Quick::Taken
+            }
+            Err(ProcessLockError::OwnerDied(guard)) => {
+                drop(guard.recover());
+                Quick::OwnerDied
+            }
+            Err(ProcessLockError::Failed(_)) => Quick::Unusual,
+        }
+    }
+
+    #[inline(always)]
+    fn give_up_quickly(&self) -> bool {
+        self.inner.release().is_ok()
+    }
+
+    fn owner_died(&self, py: Python<'_>) -> PyErr {
+        owner_died(py, &self.site)
+    }
+}
+
 primitive!(
     /// A lock that belongs to a process.
     Lock(ProcessMutex), |site: &Site| ProcessMutex::attach_in(&site.segment, &site.entry), {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
             self.acquire_or_raise(py, block, timeout)
         }
 
@@ -87,7 +114,7 @@ primitive!(
         }
 
         /// Gives the lock up, whoever has taken it. NotHeldError if nobody holds it.
-        fn release(&self) -> Result<()> {
+        fn _release(&self) -> Result<()> {
             Ok(self.inner.release()?)
         }
 
@@ -102,12 +129,5 @@ primitive!(
             self.inner.holder()
         }
 
-        fn __enter__(&self, py: Python<'_>) -> Result<bool> {
-            self.acquire_or_raise(py, true, None)
-        }
-
-        fn __exit__(&self, _kind: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) -> Result<()> {
-            Ok(self.inner.release()?)
-        }
     }
 );

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `plan.rs` | room for primitives in new segments |
 //! | `wait.rs` | waiting: other threads run meanwhile, and Ctrl-C ends it |
+//! | `fast.rs` | the short way into what is free |
 //! | `kept.rs` | guards of locks that belong to a thread, between `acquire` and `release` |
 //! | `lock.rs` | the lock that belongs to a process |
 //! | `owned.rs` | what belongs to a thread: mutex, recursive lock, reader-writer lock, turns |
@@ -15,6 +16,7 @@
 pub(crate) mod channel;
 pub(crate) mod condition;
 pub(crate) mod counts;
+mod fast;
 mod kept;
 pub(crate) mod lock;
 pub(crate) mod owned;
@@ -112,5 +114,8 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signals::Barrier>()?;
     module.add_class::<signals::Once>()?;
     module.add_class::<channel::Channel>()?;
+    fast::add_to::<lock::Lock>(module)?;
+    fast::add_to::<owned::Mutex>(module)?;
+    fast::add_to::<owned::RLock>(module)?;
     module.add_function(wrap_pyfunction!(plan::create_primitives, module)?)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use shm_sync::{Error, ErrorKind, LockError, Primitive};
 
+use super::fast::{Quick, Short};
 use super::kept::{self, Guard, Handle};
 use super::lock::owner_died;
 use super::wait::{Failed, deadline, wait};
@@ -24,6 +25,47 @@ impl<P: Primitive> Owned<P> {
         Ok(Owned { handle: Arc::new(P::attach_in(&site.segment, &site.entry)?), address: site.address()? })
     }
 }
+
+/// The short way into a lock that belongs to a thread.
+macro_rules! short {
+    ($class:ident, $kind:ident) => {
+        impl Short for $class {
+            #[inline(always)]
+            fn take_quickly(&self) -> Quick {
+                match self.inner.handle.try_lock() {
+                    Ok(guard) => {
+                        // SAFETY: the guard borrows what the handle points to, and that alone.
+                        unsafe {
+                            kept::keep(
+                                self.inner.address,
+                                Guard::$kind(guard),
+                                Handle::$kind(self.inner.handle.clone()),
+                            )
+                        };
+                        Quick::Taken
+                    }
+                    Err(LockError::OwnerDied(left)) => {
+                        drop(left.recover());
+                        Quick::OwnerDied
+                    }
+                    Err(LockError::Failed(_)) => Quick::Unusual,
+                }
+            }
+
+            #[inline(always)]
+            fn give_up_quickly(&self) -> bool {
+                kept::release(self.inner.address, |_| true)
+            }
+
+            fn owner_died(&self, py: Python<'_>) -> PyErr {
+                owner_died(py, &self.site)
+            }
+        }
+    };
+}
+
+short!(Mutex, Mutex);
+short!(RLock, Recursive);
 
 /// How a lock is asked for.
 #[derive(Clone, Copy)]
@@ -104,7 +146,7 @@ primitive!(
     Mutex(Owned<shm_sync::Mutex<()>>), Owned::open, {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take(py, Ask::Raising { block, timeout })
         }
 
@@ -115,17 +157,10 @@ primitive!(
         }
 
         /// Gives the lock up. NotHeldError if this thread does not hold it.
-        fn release(&self, py: Python<'_>) -> Result<()> {
+        fn _release(&self, py: Python<'_>) -> Result<()> {
             self.give_up(py)
         }
 
-        fn __enter__(&self, py: Python<'_>) -> Result<bool> {
-            self.take(py, Ask::Raising { block: true, timeout: None })
-        }
-
-        fn __exit__(&self, py: Python<'_>, _kind: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) -> Result<()> {
-            self.give_up(py)
-        }
     }
 );
 
@@ -149,7 +184,7 @@ primitive!(
     RLock(Owned<shm_sync::RecursiveMutex<()>>), Owned::open, {
         /// Takes the lock once more; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take(py, Ask::Raising { block, timeout })
         }
 
@@ -160,17 +195,10 @@ primitive!(
         }
 
         /// Gives the lock up once; it is free when it was given up as often as it was taken. NotHeldError if this thread does not hold it.
-        fn release(&self, py: Python<'_>) -> Result<()> {
+        fn _release(&self, py: Python<'_>) -> Result<()> {
             self.give_up(py)
         }
 
-        fn __enter__(&self, py: Python<'_>) -> Result<bool> {
-            self.take(py, Ask::Raising { block: true, timeout: None })
-        }
-
-        fn __exit__(&self, py: Python<'_>, _kind: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) -> Result<()> {
-            self.give_up(py)
-        }
     }
 );
 
