@@ -135,18 +135,8 @@ fn more_results_than_memory_has() {
 fn more_processes_than_the_user_may_have() {
     let _watch = common::watchdog();
     alone("more_processes_than_the_user_may_have", || {
-        // The limit is none for root. SAFETY: takes numbers; this process has one thread that minds, and nothing else to do.
-        let mut allowed = unsafe {
-            if libc::geteuid() == 0 {
-                assert_eq!(libc::setresuid(61_234, 61_234, 61_234), 0); // an id that nobody has
-                assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0), 0); // or /proc/self is not ours
-                10
-            } else {
-                0 // others of this user's count
-            }
-        };
+        let mut allowed = common::limit_processes(61_234); // an id that nobody has
         let before = Belongings::now();
-        limit(libc::RLIMIT_NPROC, allowed);
         for pool in [pool(100), pool(100).retries(3)] {
             let error = pool.map(0..1000, |_, i| i).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Fork, "{error}");

@@ -316,25 +316,24 @@ fn a_schedule_that_is_refused() {
 fn more_threads_than_the_system_allows() {
     let _watch = common::watchdog();
     alone("more_threads_than_the_system_allows", || {
+        let allowed = common::limit_processes(61_235); // an id that nobody has
         let before = Belongings::now();
-        // Each thread wants 2 MiB of address space for its stack, and there are some 200, beside the 64 MiB that the control segment contents itself with.
-        let here = std::fs::read_to_string("/proc/self/statm").unwrap();
-        let pages: u64 = here.split_whitespace().next().unwrap().parse().unwrap();
-        common::limit(libc::RLIMIT_AS, pages * 4096 + (264 << 20));
-        // None ends before all have begun, or the memory of one would be the next one's. They cannot, so each gives up after a while.
+        // None ends before all have begun, or its place would be the next one's. They cannot, so each gives up after a while.
         let begun = AtomicUsize::new(0);
-        let error = pool(500).on(Backend::Threads).map(0..500, |_, _| {
+        let error = pool(100).on(Backend::Threads).map(0..100, |_, _| {
             begun.fetch_add(1, Ordering::Relaxed);
             let since = std::time::Instant::now();
-            while begun.load(Ordering::Relaxed) < 500 && since.elapsed() < std::time::Duration::from_secs(1) {
+            while begun.load(Ordering::Relaxed) < 100 && since.elapsed() < std::time::Duration::from_secs(1) {
                 thread::yield_now();
             }
         });
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Fork, "{error}");
-        assert!(error.to_string().contains("500 threads were asked for"), "{error}");
+        assert!(error.to_string().contains("100 threads were asked for"), "{error}");
         before.assert_unchanged();
-        assert_eq!(pool(2).on(Backend::Threads).map(0..5, |_, i| i).unwrap(), [0, 1, 2, 3, 4]);
+        if allowed > 0 {
+            assert_eq!(pool(2).on(Backend::Threads).map(0..5, |_, i| i).unwrap(), [0, 1, 2, 3, 4]);
+        }
     });
 }
 

@@ -31,6 +31,23 @@ pub(crate) fn alone_with(test: &str, env: &[(&str, &str)], body: impl FnOnce()) 
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
+/// Limits the processes and threads of this process's user to a few, and returns that number. The limit is none for root, whose process becomes
+/// that of user `id` for the rest of its life.
+pub(crate) fn limit_processes(id: u32) -> u64 {
+    // SAFETY: takes numbers; this process has one thread that minds, and nothing else to do.
+    let allowed = unsafe {
+        if libc::geteuid() == 0 {
+            assert_eq!(libc::setresuid(id, id, id), 0);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0), 0); // or /proc/self is not ours
+            10
+        } else {
+            0 // others of this user's count
+        }
+    };
+    limit(libc::RLIMIT_NPROC, allowed);
+    allowed
+}
+
 /// Asserts that this process has no child, not even a zombie.
 pub(crate) fn no_children() {
     // SAFETY: a null status is allowed.

@@ -259,7 +259,11 @@ impl ProcessMutex {
     /// ```
     #[inline]
     pub fn release(&self) -> Result<(), Error> {
-        if self.handle.raw().owner.release_any_plain() || self.give_up(None, false) { Ok(()) } else { Err(self.not_held("release")) }
+        if self.handle.raw().owner.release_any_plain() || self.give_up(None, false) {
+            Ok(())
+        } else {
+            Err(self.not_held("release"))
+        }
     }
 
     /// Declares what the lock guards sound, for everybody, after a death that its holder was told of: for locks that were
