@@ -19,6 +19,7 @@
 #include <complex>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -387,13 +388,48 @@ public:
 
     contents &add_mutex(const std::string &entry, std::uint64_t value_size = 0)
     {
-        check(shm_contents_add_mutex(handle_.get(), entry.c_str(), value_size));
-        return *this;
+        return add(shm_contents_add_mutex(get(), entry.c_str(), value_size));
+    }
+    contents &add_recursive_mutex(const std::string &entry, std::uint64_t value_size = 0)
+    {
+        return add(shm_contents_add_recursive_mutex(get(), entry.c_str(), value_size));
+    }
+    contents &add_process_mutex(const std::string &entry) { return add(shm_contents_add_process_mutex(get(), entry.c_str())); }
+    contents &add_shared_mutex(const std::string &entry, std::uint64_t value_size = 0)
+    {
+        return add(shm_contents_add_rwlock(get(), entry.c_str(), value_size));
+    }
+    contents &add_condition_variable(const std::string &entry) { return add(shm_contents_add_condvar(get(), entry.c_str())); }
+    contents &add_semaphore(const std::string &entry, std::uint32_t permits)
+    {
+        return add(shm_contents_add_semaphore(get(), entry.c_str(), permits));
+    }
+    contents &add_bounded_semaphore(const std::string &entry, std::uint32_t bound)
+    {
+        return add(shm_contents_add_bounded_semaphore(get(), entry.c_str(), bound));
+    }
+    contents &add_event(const std::string &entry, bool is_set = false)
+    {
+        return add(shm_contents_add_event(get(), entry.c_str(), is_set ? 1 : 0));
+    }
+    contents &add_latch(const std::string &entry, std::uint32_t parties)
+    {
+        return add(shm_contents_add_latch(get(), entry.c_str(), parties));
+    }
+    contents &add_barrier(const std::string &entry, std::uint32_t parties)
+    {
+        return add(shm_contents_add_barrier(get(), entry.c_str(), parties));
     }
 
     shm_contents_t get() const noexcept { return handle_.get(); }
 
 private:
+    contents &add(shm_status_t status)
+    {
+        check(status);
+        return *this;
+    }
+
     owned<shm_contents_t, shm_contents_free> handle_;
 };
 
@@ -461,50 +497,80 @@ private:
     owned<shm_exclusive_t, shm_exclusive_free> handle_;
 };
 
-/// A mutex that threads of all processes share, owned by the thread that locks it. For std::lock_guard, std::unique_lock and std::scoped_lock.
-class mutex {
+namespace detail {
+
+/// The name as C takes it: none is NULL.
+inline const char *or_null(const std::string &name)
+{
+    return name.empty() ? nullptr : name.c_str();
+}
+
+/// A time as C takes it: never negative, and too long is for ever.
+template <class Rep, class Period>
+std::int64_t nanoseconds(const std::chrono::duration<Rep, Period> &time)
+{
+    const double seconds = std::chrono::duration<double>(time).count();
+    if (!(seconds > 0))
+        return 0;
+    return seconds < 9e9 ? static_cast<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time).count())
+                         : static_cast<std::int64_t>(SHM_FOREVER);
+}
+
+/// False for the status that says no, true for success, and an exception for the others.
+inline bool unless(shm_status_t no, shm_status_t status)
+{
+    if (status == no)
+        return false;
+    check(status);
+    return true;
+}
+
+/// Where the bytes are that a lock guards.
+template <class Handle>
+void *value_of(shm_status_t (*ask)(Handle, void **, std::uint64_t *), Handle handle)
+{
+    void *value = nullptr;
+    check(ask(handle, &value, nullptr));
+    return value;
+}
+
+/// What all primitives have.
+template <class Self, class Handle, shm_status_t (*end)(Handle)>
+class primitive {
 public:
-    /// Creates a mutex; without a name it is shared with the processes forked from here on. It guards `value_size` bytes of its own (`value`).
-    static mutex create(const std::string &name = "", const options &how = options(), std::uint64_t value_size = 0)
+    Handle get() const noexcept { return handle_.get(); }
+
+    /// Gives the handle back now; the primitive stays where it is, for others.
+    void detach() { handle_.detach(); }
+
+protected:
+    primitive() = default;
+
+    template <class Make>
+    static Self made(Make make)
     {
-        mutex made;
-        check(shm_mutex_create(name.empty() ? nullptr : name.c_str(), how.get(), value_size, made.handle_.put()));
-        return made;
+        Self self;
+        check(make(self.handle_.put()));
+        return self;
     }
 
-    static mutex attach(const std::string &name, std::uint64_t value_size = 0)
-    {
-        mutex found;
-        check(shm_mutex_attach(name.c_str(), value_size, found.handle_.put()));
-        return found;
-    }
+    owned<Handle, end> handle_;
+};
 
-    static mutex create_or_attach(const std::string &name, std::uint64_t value_size = 0)
-    {
-        mutex found;
-        check(shm_mutex_create_or_attach(name.c_str(), value_size, found.handle_.put()));
-        return found;
-    }
-
-    static mutex attach_in(const segment &segment, const std::string &entry, std::uint64_t value_size = 0)
-    {
-        mutex found;
-        check(shm_mutex_attach_in(segment.get(), entry.c_str(), value_size, found.handle_.put()));
-        return found;
-    }
-
+/// What all locks have that one holds alone; for std::lock_guard, std::unique_lock and std::scoped_lock.
+template <class Self, class Handle, shm_status_t (*end)(Handle), shm_status_t (*lock_)(Handle), shm_status_t (*try_)(Handle),
+          shm_status_t (*timeout_)(Handle, std::int64_t), shm_status_t (*unlock_)(Handle), shm_status_t (*recover_)(Handle),
+          shm_status_t (*repair_)(Handle)>
+class lockable : public primitive<Self, Handle, end> {
+public:
     /// Takes the lock. owner_died: it is held all the same.
-    void lock() { check(shm_mutex_lock(handle_.get())); }
-
-    bool try_lock() { return unless(SHM_STATUS_BUSY, shm_mutex_try_lock(handle_.get())); }
+    void lock() { check(lock_(this->get())); }
+    bool try_lock() { return unless(SHM_STATUS_BUSY, try_(this->get())); }
 
     template <class Rep, class Period>
     bool try_lock_for(const std::chrono::duration<Rep, Period> &time)
     {
-        // In floating point first: a far deadline must not overflow.
-        const double ns = std::chrono::duration<double, std::nano>(time).count();
-        const std::int64_t timeout = ns > 0 ? (ns < 9e18 ? static_cast<std::int64_t>(ns) : SHM_FOREVER) : 0;
-        return unless(SHM_STATUS_TIMED_OUT, shm_mutex_lock_timeout_ns(handle_.get(), timeout));
+        return unless(SHM_STATUS_TIMED_OUT, timeout_(this->get(), nanoseconds(time)));
     }
 
     template <class Clock, class Duration>
@@ -513,35 +579,389 @@ public:
         return try_lock_for(deadline - Clock::now());
     }
 
-    void unlock() { check(shm_mutex_unlock(handle_.get())); }
-
-    /// The bytes that the lock guards, for as long as this thread holds it.
-    void *value() const
-    {
-        void *value = nullptr;
-        check(shm_mutex_value(handle_.get(), &value, nullptr));
-        return value;
-    }
+    void unlock() { check(unlock_(this->get())); }
 
     /// Declares what the lock guards sound again.
-    void recover() { check(shm_mutex_recover(handle_.get())); }
+    void recover() { check(recover_(this->get())); }
 
     /// Takes the lock in whatever state what it guards is, to mend it.
-    void repair() { check(shm_mutex_repair(handle_.get())); }
+    void repair() { check(repair_(this->get())); }
+};
 
-    shm_mutex_t get() const noexcept { return handle_.get(); }
-    void detach() { handle_.detach(); }
+/// What all semaphores have.
+template <class Self, class Handle, shm_status_t (*end)(Handle), shm_status_t (*acquire_)(Handle), shm_status_t (*try_)(Handle),
+          shm_status_t (*timeout_)(Handle, std::int64_t), shm_status_t (*release_)(Handle, std::uint32_t),
+          shm_status_t (*available_)(Handle, std::uint32_t *)>
+class permits : public primitive<Self, Handle, end> {
+public:
+    void acquire() { check(acquire_(this->get())); }
+    bool try_acquire() { return unless(SHM_STATUS_BUSY, try_(this->get())); }
 
-private:
-    static bool unless(shm_status_t no, shm_status_t status)
+    template <class Rep, class Period>
+    bool try_acquire_for(const std::chrono::duration<Rep, Period> &time)
     {
-        if (status == no)
+        return unless(SHM_STATUS_TIMED_OUT, timeout_(this->get(), nanoseconds(time)));
+    }
+
+    void release(std::uint32_t number = 1) { check(release_(this->get(), number)); }
+
+    std::uint32_t available() const
+    {
+        std::uint32_t number = 0;
+        check(available_(this->get(), &number));
+        return number;
+    }
+};
+
+}  // namespace detail
+
+/// A mutex that threads of all processes share, owned by the thread that locks it.
+class mutex : public detail::lockable<mutex, shm_mutex_t, shm_mutex_detach, shm_mutex_lock, shm_mutex_try_lock,
+                                      shm_mutex_lock_timeout_ns, shm_mutex_unlock, shm_mutex_recover, shm_mutex_repair> {
+public:
+    /// Without a name it is shared with the processes forked from here on. It guards `value_size` bytes of its own (`value`).
+    static mutex create(const std::string &name = "", const options &how = options(), std::uint64_t value_size = 0)
+    {
+        return made([&](shm_mutex_t *to) { return shm_mutex_create(detail::or_null(name), how.get(), value_size, to); });
+    }
+    static mutex attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_mutex_t *to) { return shm_mutex_attach(name.c_str(), value_size, to); });
+    }
+    static mutex create_or_attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_mutex_t *to) { return shm_mutex_create_or_attach(name.c_str(), value_size, to); });
+    }
+    static mutex attach_in(const segment &in, const std::string &entry, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_mutex_t *to) { return shm_mutex_attach_in(in.get(), entry.c_str(), value_size, to); });
+    }
+
+    /// The bytes that the lock guards, for as long as this thread holds it.
+    void *value() const { return detail::value_of(shm_mutex_value, get()); }
+};
+
+/// A mutex that its holder can lock again.
+class recursive_mutex
+    : public detail::lockable<recursive_mutex, shm_recursive_mutex_t, shm_recursive_mutex_detach, shm_recursive_mutex_lock,
+                              shm_recursive_mutex_try_lock, shm_recursive_mutex_lock_timeout_ns, shm_recursive_mutex_unlock,
+                              shm_recursive_mutex_recover, shm_recursive_mutex_repair> {
+public:
+    static recursive_mutex create(const std::string &name = "", const options &how = options(), std::uint64_t value_size = 0)
+    {
+        return made([&](shm_recursive_mutex_t *to) { return shm_recursive_mutex_create(detail::or_null(name), how.get(), value_size, to); });
+    }
+    static recursive_mutex attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_recursive_mutex_t *to) { return shm_recursive_mutex_attach(name.c_str(), value_size, to); });
+    }
+    static recursive_mutex create_or_attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_recursive_mutex_t *to) { return shm_recursive_mutex_create_or_attach(name.c_str(), value_size, to); });
+    }
+    static recursive_mutex attach_in(const segment &in, const std::string &entry, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_recursive_mutex_t *to) { return shm_recursive_mutex_attach_in(in.get(), entry.c_str(), value_size, to); });
+    }
+
+    /// The bytes that the lock guards, for as long as this thread holds it.
+    void *value() const { return detail::value_of(shm_recursive_mutex_value, get()); }
+};
+
+/// A mutex that belongs to the process that locks it; any thread of any process may unlock it.
+class process_mutex
+    : public detail::lockable<process_mutex, shm_process_mutex_t, shm_process_mutex_detach, shm_process_mutex_lock,
+                              shm_process_mutex_try_lock, shm_process_mutex_lock_timeout_ns, shm_process_mutex_unlock,
+                              shm_process_mutex_recover, shm_process_mutex_repair> {
+public:
+    static process_mutex create(const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_process_mutex_t *to) { return shm_process_mutex_create(detail::or_null(name), how.get(), to); });
+    }
+    static process_mutex attach(const std::string &name)
+    {
+        return made([&](shm_process_mutex_t *to) { return shm_process_mutex_attach(name.c_str(), to); });
+    }
+    static process_mutex create_or_attach(const std::string &name)
+    {
+        return made([&](shm_process_mutex_t *to) { return shm_process_mutex_create_or_attach(name.c_str(), to); });
+    }
+    static process_mutex attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_process_mutex_t *to) { return shm_process_mutex_attach_in(in.get(), entry.c_str(), to); });
+    }
+};
+
+/// A lock that many can hold to read, or one to write; for std::shared_lock too.
+class shared_mutex
+    : public detail::lockable<shared_mutex, shm_rwlock_t, shm_rwlock_detach, shm_rwlock_write, shm_rwlock_try_write,
+                              shm_rwlock_write_timeout_ns, shm_rwlock_unlock, shm_rwlock_recover, shm_rwlock_repair> {
+public:
+    static shared_mutex create(const std::string &name = "", const options &how = options(), std::uint64_t value_size = 0)
+    {
+        return made([&](shm_rwlock_t *to) { return shm_rwlock_create(detail::or_null(name), how.get(), value_size, to); });
+    }
+    static shared_mutex attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_rwlock_t *to) { return shm_rwlock_attach(name.c_str(), value_size, to); });
+    }
+    static shared_mutex create_or_attach(const std::string &name, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_rwlock_t *to) { return shm_rwlock_create_or_attach(name.c_str(), value_size, to); });
+    }
+    static shared_mutex attach_in(const segment &in, const std::string &entry, std::uint64_t value_size = 0)
+    {
+        return made([&](shm_rwlock_t *to) { return shm_rwlock_attach_in(in.get(), entry.c_str(), value_size, to); });
+    }
+
+    /// Takes the lock to read. owner_died: a writer has died, and the lock is held all the same, alone, to mend what it guards.
+    void lock_shared() { check(shm_rwlock_read(get())); }
+    bool try_lock_shared() { return detail::unless(SHM_STATUS_BUSY, shm_rwlock_try_read(get())); }
+
+    template <class Rep, class Period>
+    bool try_lock_shared_for(const std::chrono::duration<Rep, Period> &time)
+    {
+        return detail::unless(SHM_STATUS_TIMED_OUT, shm_rwlock_read_timeout_ns(get(), detail::nanoseconds(time)));
+    }
+
+    template <class Clock, class Duration>
+    bool try_lock_shared_until(const std::chrono::time_point<Clock, Duration> &deadline)
+    {
+        return try_lock_shared_for(deadline - Clock::now());
+    }
+
+    void unlock_shared() { check(shm_rwlock_unlock(get())); }
+
+    /// From writing to reading, without letting another writer in.
+    void downgrade() { check(shm_rwlock_downgrade(get())); }
+
+    /// The bytes that the lock guards, for as long as this thread holds it.
+    void *value() const { return detail::value_of(shm_rwlock_value, get()); }
+};
+
+/// Permits that threads of all processes take and give back.
+class semaphore : public detail::permits<semaphore, shm_semaphore_t, shm_semaphore_detach, shm_semaphore_acquire,
+                                         shm_semaphore_try_acquire, shm_semaphore_acquire_timeout_ns, shm_semaphore_release,
+                                         shm_semaphore_available> {
+public:
+    static semaphore create(std::uint32_t permits, const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_semaphore_t *to) { return shm_semaphore_create(detail::or_null(name), how.get(), permits, to); });
+    }
+    static semaphore attach(const std::string &name)
+    {
+        return made([&](shm_semaphore_t *to) { return shm_semaphore_attach(name.c_str(), to); });
+    }
+    static semaphore create_or_attach(std::uint32_t permits, const std::string &name)
+    {
+        return made([&](shm_semaphore_t *to) { return shm_semaphore_create_or_attach(name.c_str(), permits, to); });
+    }
+    static semaphore attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_semaphore_t *to) { return shm_semaphore_attach_in(in.get(), entry.c_str(), to); });
+    }
+};
+
+/// The same, with as many permits at most as at first.
+class bounded_semaphore
+    : public detail::permits<bounded_semaphore, shm_bounded_semaphore_t, shm_bounded_semaphore_detach,
+                             shm_bounded_semaphore_acquire, shm_bounded_semaphore_try_acquire,
+                             shm_bounded_semaphore_acquire_timeout_ns, shm_bounded_semaphore_release,
+                             shm_bounded_semaphore_available> {
+public:
+    static bounded_semaphore create(std::uint32_t bound, const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_bounded_semaphore_t *to) {
+            return shm_bounded_semaphore_create(detail::or_null(name), how.get(), bound, to);
+        });
+    }
+    static bounded_semaphore attach(const std::string &name)
+    {
+        return made([&](shm_bounded_semaphore_t *to) { return shm_bounded_semaphore_attach(name.c_str(), to); });
+    }
+    static bounded_semaphore create_or_attach(std::uint32_t bound, const std::string &name)
+    {
+        return made([&](shm_bounded_semaphore_t *to) { return shm_bounded_semaphore_create_or_attach(name.c_str(), bound, to); });
+    }
+    static bounded_semaphore attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_bounded_semaphore_t *to) { return shm_bounded_semaphore_attach_in(in.get(), entry.c_str(), to); });
+    }
+};
+
+/// A flag to wait for, set and cleared by hand.
+class event : public detail::primitive<event, shm_event_t, shm_event_detach> {
+public:
+    static event create(bool is_set = false, const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_event_t *to) { return shm_event_create(detail::or_null(name), how.get(), is_set ? 1 : 0, to); });
+    }
+    static event attach(const std::string &name)
+    {
+        return made([&](shm_event_t *to) { return shm_event_attach(name.c_str(), to); });
+    }
+    static event create_or_attach(bool is_set, const std::string &name)
+    {
+        return made([&](shm_event_t *to) { return shm_event_create_or_attach(name.c_str(), is_set ? 1 : 0, to); });
+    }
+    static event attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_event_t *to) { return shm_event_attach_in(in.get(), entry.c_str(), to); });
+    }
+
+    void set() { check(shm_event_set(get())); }
+    void clear() { check(shm_event_clear(get())); }
+    void wait() const { check(shm_event_wait(get())); }
+
+    template <class Rep, class Period>
+    bool wait_for(const std::chrono::duration<Rep, Period> &time) const
+    {
+        return detail::unless(SHM_STATUS_TIMED_OUT, shm_event_wait_timeout_ns(get(), detail::nanoseconds(time)));
+    }
+
+    bool is_set() const
+    {
+        std::int32_t is = 0;
+        check(shm_event_is_set(get(), &is));
+        return is != 0;
+    }
+};
+
+/// Opens, once and for all, when a given number of arrivals was counted.
+class latch : public detail::primitive<latch, shm_latch_t, shm_latch_detach> {
+public:
+    static latch create(std::uint32_t parties, const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_latch_t *to) { return shm_latch_create(detail::or_null(name), how.get(), parties, to); });
+    }
+    static latch attach(const std::string &name)
+    {
+        return made([&](shm_latch_t *to) { return shm_latch_attach(name.c_str(), to); });
+    }
+    static latch create_or_attach(std::uint32_t parties, const std::string &name)
+    {
+        return made([&](shm_latch_t *to) { return shm_latch_create_or_attach(name.c_str(), parties, to); });
+    }
+    static latch attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_latch_t *to) { return shm_latch_attach_in(in.get(), entry.c_str(), to); });
+    }
+
+    void count_down(std::uint32_t arrivals = 1) { check(shm_latch_count_down(get(), arrivals)); }
+    void arrive_and_wait() { check(shm_latch_arrive_and_wait(get())); }
+    void wait() const { check(shm_latch_wait(get())); }
+    bool try_wait() const { return detail::unless(SHM_STATUS_BUSY, shm_latch_try_wait(get())); }
+
+    template <class Rep, class Period>
+    bool wait_for(const std::chrono::duration<Rep, Period> &time) const
+    {
+        return detail::unless(SHM_STATUS_TIMED_OUT, shm_latch_wait_timeout_ns(get(), detail::nanoseconds(time)));
+    }
+};
+
+/// Parties that wait for each other, round after round. If one dies the others are told at once: error with SHM_STATUS_BROKEN.
+class barrier : public detail::primitive<barrier, shm_barrier_t, shm_barrier_detach> {
+public:
+    static barrier create(std::uint32_t parties, const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_barrier_t *to) { return shm_barrier_create(detail::or_null(name), how.get(), parties, to); });
+    }
+    static barrier attach(const std::string &name)
+    {
+        return made([&](shm_barrier_t *to) { return shm_barrier_attach(name.c_str(), to); });
+    }
+    static barrier create_or_attach(std::uint32_t parties, const std::string &name)
+    {
+        return made([&](shm_barrier_t *to) { return shm_barrier_create_or_attach(name.c_str(), parties, to); });
+    }
+    static barrier attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_barrier_t *to) { return shm_barrier_attach_in(in.get(), entry.c_str(), to); });
+    }
+
+    shm_arrival_t wait()
+    {
+        shm_arrival_t arrival{};
+        check(shm_barrier_wait(get(), &arrival));
+        return arrival;
+    }
+
+    /// Whether all came in time; otherwise this party's arrival is taken back.
+    template <class Rep, class Period>
+    bool wait_for(const std::chrono::duration<Rep, Period> &time)
+    {
+        return detail::unless(SHM_STATUS_TIMED_OUT, shm_barrier_wait_timeout_ns(get(), detail::nanoseconds(time), nullptr));
+    }
+
+    void join() { check(shm_barrier_join(get())); }
+    void leave() { check(shm_barrier_leave(get())); }
+    void abort() { check(shm_barrier_abort(get())); }
+    void reset() { check(shm_barrier_reset(get())); }
+};
+
+/// Waiting, with a mutex, for a change of what it guards.
+class condition_variable : public detail::primitive<condition_variable, shm_condvar_t, shm_condvar_detach> {
+public:
+    static condition_variable create(const std::string &name = "", const options &how = options())
+    {
+        return made([&](shm_condvar_t *to) { return shm_condvar_create(detail::or_null(name), how.get(), to); });
+    }
+    static condition_variable attach(const std::string &name)
+    {
+        return made([&](shm_condvar_t *to) { return shm_condvar_attach(name.c_str(), to); });
+    }
+    static condition_variable create_or_attach(const std::string &name)
+    {
+        return made([&](shm_condvar_t *to) { return shm_condvar_create_or_attach(name.c_str(), to); });
+    }
+    static condition_variable attach_in(const segment &in, const std::string &entry)
+    {
+        return made([&](shm_condvar_t *to) { return shm_condvar_attach_in(in.get(), entry.c_str(), to); });
+    }
+
+    /// Waits for a notification. owner_died: the mutex is held all the same.
+    void wait(std::unique_lock<mutex> &lock) { held_after(lock, shm_condvar_wait(get(), lock.mutex()->get())); }
+
+    template <class Condition>
+    void wait(std::unique_lock<mutex> &lock, Condition condition)
+    {
+        while (!condition())
+            wait(lock);
+    }
+
+    /// Whether it was notified in time.
+    template <class Rep, class Period>
+    bool wait_for(std::unique_lock<mutex> &lock, const std::chrono::duration<Rep, Period> &time)
+    {
+        const shm_status_t status = shm_condvar_wait_timeout_ns(get(), lock.mutex()->get(), detail::nanoseconds(time));
+        if (status == SHM_STATUS_TIMED_OUT)
             return false;
-        check(status);
+        held_after(lock, status);
         return true;
     }
 
-    owned<shm_mutex_t, shm_mutex_detach> handle_;
+    /// Whether the condition came true in time.
+    template <class Rep, class Period, class Condition>
+    bool wait_for(std::unique_lock<mutex> &lock, const std::chrono::duration<Rep, Period> &time, Condition condition)
+    {
+        const auto deadline = std::chrono::steady_clock::now() + time;
+        while (!condition())
+            if (!wait_for(lock, deadline - std::chrono::steady_clock::now()))
+                return condition();
+        return true;
+    }
+
+    void notify_one() { check(shm_condvar_notify_one(get())); }
+    void notify_all() { check(shm_condvar_notify_all(get())); }
+
+private:
+    /// After these errors the mutex is not held any more, and the lock must not give it up.
+    static void held_after(std::unique_lock<mutex> &lock, shm_status_t status)
+    {
+        if (status == SHM_STATUS_INVALID_ARGUMENT || status == SHM_STATUS_POISONED || status == SHM_STATUS_CORRUPTED)
+            (void)lock.release();
+        check(status);
+    }
 };
 
 /// A lock held until the end of a scope, whose holder's death calls for `mend`: it is called with the lock, and what it guards is sound when it returns.

@@ -5,6 +5,7 @@
 
 #include <mutex>
 #include <numeric>
+#include <shared_mutex>
 #include <thread>
 
 template <class Exception, class Call>
@@ -151,11 +152,140 @@ static void mutexes()
     mutex.unlock();
 }
 
+static void other_locks()
+{
+    shm::recursive_mutex recursive = shm::recursive_mutex::create();
+    {
+        std::lock_guard<shm::recursive_mutex> outer(recursive);
+        std::lock_guard<shm::recursive_mutex> inner(recursive);
+    }
+    CHECK(throws<shm::error>([&] { recursive.unlock(); }) == SHM_STATUS_NOT_HELD);
+
+    shm::process_mutex process = shm::process_mutex::create();
+    process.lock();
+    CHECK(!process.try_lock_for(std::chrono::milliseconds(1)));
+    std::thread([&] { process.unlock(); }).join(); // any thread may
+    CHECK(process.try_lock());
+    process.unlock();
+
+    shm::mutex counter = shm::mutex::create("", shm::options(), sizeof(long));
+    {
+        std::lock_guard<shm::mutex> guard(counter);
+        *static_cast<long *>(counter.value()) += 41;
+    }
+    IN_CHILD({
+        std::lock_guard<shm::mutex> guard(counter);
+        *static_cast<long *>(counter.value()) += 1;
+    });
+    {
+        std::lock_guard<shm::mutex> guard(counter);
+        CHECK(*static_cast<long *>(counter.value()) == 42);
+    }
+    CHECK(throws<shm::error>([&] { counter.value(); }) == SHM_STATUS_NOT_HELD);
+
+    shm::shared_mutex shared = shm::shared_mutex::create();
+    {
+        std::shared_lock<shm::shared_mutex> reader(shared);
+        std::thread([&] {
+            CHECK(shared.try_lock_shared());
+            shared.unlock_shared();
+            CHECK(!shared.try_lock());
+            CHECK(!shared.try_lock_for(std::chrono::milliseconds(1)));
+        }).join();
+    }
+    {
+        std::unique_lock<shm::shared_mutex> writer(shared);
+        std::thread([&] { CHECK(!shared.try_lock_shared_for(std::chrono::milliseconds(1))); }).join();
+        shared.downgrade();
+        std::thread([&] {
+            CHECK(shared.try_lock_shared_until(std::chrono::steady_clock::now()));
+            shared.unlock_shared();
+        }).join();
+    }
+    IN_CHILD({ shared.lock(); });
+    bool mended = false;
+    { shm::mending_guard guard(shared, [&] { mended = true; }); }
+    CHECK(mended);
+}
+
+static void waiting()
+{
+    shm::contents plan;
+    plan.add_mutex("mutex").add_recursive_mutex("recursive").add_process_mutex("process").add_shared_mutex("shared");
+    plan.add_condition_variable("changed").add_semaphore("permits", 2).add_bounded_semaphore("bounded", 2);
+    plan.add_event("event").add_latch("latch", 2).add_barrier("barrier", 2).add_array<int>("number", {1});
+    shm::segment segment = shm::segment::create("", plan);
+    shm::mutex mutex = shm::mutex::attach_in(segment, "mutex");
+    (void)shm::recursive_mutex::attach_in(segment, "recursive");
+    (void)shm::process_mutex::attach_in(segment, "process");
+    (void)shm::shared_mutex::attach_in(segment, "shared");
+    shm::condition_variable changed = shm::condition_variable::attach_in(segment, "changed");
+    shm::semaphore permits = shm::semaphore::attach_in(segment, "permits");
+    shm::bounded_semaphore bounded = shm::bounded_semaphore::attach_in(segment, "bounded");
+    shm::event event = shm::event::attach_in(segment, "event");
+    shm::latch latch = shm::latch::attach_in(segment, "latch");
+    shm::barrier barrier = shm::barrier::attach_in(segment, "barrier");
+    shm::array<int> number = segment.array<int>("number");
+
+    permits.acquire();
+    CHECK(permits.try_acquire() && !permits.try_acquire() && !permits.try_acquire_for(std::chrono::milliseconds(1)));
+    permits.release(2);
+    CHECK(permits.available() == 2);
+    CHECK(throws<shm::error>([&] { bounded.release(); }) == SHM_STATUS_OVERFLOW);
+    CHECK(!event.is_set() && !event.wait_for(std::chrono::milliseconds(1)));
+    CHECK(!latch.try_wait() && !latch.wait_for(std::chrono::milliseconds(1)));
+    CHECK(!barrier.wait_for(std::chrono::milliseconds(1)));
+    {
+        std::unique_lock<shm::mutex> lock(mutex);
+        CHECK(!changed.wait_for(lock, std::chrono::milliseconds(1)));
+        CHECK(!changed.wait_for(lock, std::chrono::milliseconds(1), [&] { return number(0) == 1; }));
+    }
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        event.wait();
+        latch.arrive_and_wait();
+        barrier.wait();
+        {
+            std::lock_guard<shm::mutex> guard(mutex);
+            number(0) = 1;
+        }
+        changed.notify_all();
+        _exit(0);
+    }
+    event.set();
+    latch.count_down();
+    latch.wait();
+    barrier.wait();
+    {
+        std::unique_lock<shm::mutex> lock(mutex);
+        changed.wait(lock, [&] { return number(0) == 1; });
+        CHECK(lock.owns_lock());
+    }
+    changed.notify_one();
+    event.clear();
+    int how;
+    CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0);
+
+    /* A party that dies breaks the barrier for the others, at once. */
+    IN_CHILD({ barrier.join(); });
+    CHECK(throws<shm::error>([&] { barrier.wait(); }) == SHM_STATUS_BROKEN);
+    barrier.reset();
+
+    const std::string name = unique("named");
+    shm::semaphore created = shm::semaphore::create_or_attach(3, name);
+    CHECK(shm::semaphore::attach(name).available() == 3);
+    CHECK(throws<shm::error>([&] { shm::event::attach(name); }) == SHM_STATUS_MISMATCH);
+    shm::remove(name);
+}
+
 int main()
 {
     arrays();
     segments();
     mutexes();
+    other_locks();
+    waiting();
     std::puts("wrapper: all well");
     return 0;
 }
