@@ -12,6 +12,7 @@ mod support;
 use driver::{LANGUAGES, Language, Program, Programs};
 use shm_testkit::{Cleanup, Watchdog, leftovers, unique_name};
 use std::time::Duration;
+use support::say;
 
 /// Every element type that all languages have, in both orders, with two and with three dimensions.
 const TYPES: [&str; 6] = ["u8", "i32", "i64", "f32", "f64", "c128"];
@@ -37,12 +38,34 @@ impl Drop for Names {
     }
 }
 
-/// The programs, if there are these languages, and what watches the test.
+/// The programs of these languages, if they are here, and what watches the test.
 fn begin(languages: &[Language]) -> Option<(Programs, Watchdog)> {
     let mut programs = Programs::all();
     let watchdog = Watchdog::new(Duration::from_secs(180));
-    let all = languages.iter().all(|language| programs.has(*language));
-    all.then_some((programs, watchdog))
+    for language in languages {
+        if let Err(missing) = programs.start(*language) {
+            say(&format!("skipped: {}, because {missing}", test()));
+            return None;
+        }
+    }
+    Some((programs, watchdog))
+}
+
+/// The languages besides these that are here. The test goes on without the others.
+fn others(programs: &mut Programs, than: &[Language]) -> Vec<Language> {
+    let mut here = Vec::new();
+    for language in LANGUAGES.into_iter().filter(|language| !than.contains(language)) {
+        match programs.start(language) {
+            Ok(()) => here.push(language),
+            Err(missing) => say(&format!("{} goes on without {language:?}, because {missing}", test())),
+        }
+    }
+    here
+}
+
+/// The name of this test.
+fn test() -> String {
+    std::thread::current().name().unwrap_or("a test").to_owned()
 }
 
 /// One creates, the other attaches, checks and changes, the first sees it; then they meet at a barrier that the first has made.
@@ -88,8 +111,7 @@ fn meet(programs: &mut Programs, names: &Names, maker: Language, parties: &[Lang
 /// A lock that one has made and holds is closed to the other; killed with it, it leaves the news to the other, and to nobody after that.
 fn locks(one: Language, other: Language) {
     let Some((mut programs, _watchdog)) = begin(&[one, other]) else { return };
-    let thirds = LANGUAGES.into_iter().filter(|third| *third != one && *third != other);
-    let thirds: Vec<Language> = thirds.filter(|third| programs.has(*third)).collect();
+    let thirds = others(&mut programs, &[one, other]);
     let names = Names::new("cross-locks");
     let mut victim = Program::start(one).expect("another one runs");
     for kind in KINDS {
@@ -124,8 +146,8 @@ fn locks(one: Language, other: Language) {
 /// All languages that are here meet at a barrier of this one.
 fn barrier(maker: Language) {
     let Some((mut programs, _watchdog)) = begin(&[maker]) else { return };
-    let parties: Vec<Language> =
-        LANGUAGES.into_iter().filter(|language| *language == maker || programs.has(*language)).collect();
+    let mut parties = others(&mut programs, &[maker]);
+    parties.push(maker);
     meet(&mut programs, &Names::new("cross-barrier"), maker, &parties);
 }
 

@@ -101,6 +101,12 @@ fn debug(args: &Args, what: &[&str]) -> Program {
     long(filtered(program, args), args)
 }
 
+/// The tests of the languages with each other, as far as they are about Python: at the first step its package was not built yet, or an older one.
+fn with_python(args: &Args) -> Program {
+    let tests = args.filter.as_deref().unwrap_or("python");
+    Program::cargo(["test", "--package", "shm-ffi", "--test", "cross", "--", tests])
+}
+
 fn release(workspace: &Workspace, args: &Args) -> Option<Program> {
     let mut program = Program::cargo(["test", "--release", "--no-fail-fast"]);
     let mut tests = Vec::new();
@@ -183,6 +189,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         for (name, program) in python::steps(workspace, args.filter.as_deref()) {
             lines.push(run_step(Step { name, program }, &mut io::stdout()));
         }
+        let name = "python and the others".into();
+        lines.push(run_step(Step { name, program: Ok(with_python(args)) }, &mut io::stdout()));
     }
     if args.wants("julia") {
         let program = julia::tests(workspace, args.filter.as_deref());

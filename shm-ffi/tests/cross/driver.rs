@@ -18,7 +18,7 @@
 //! complex `(n - 50) / 7 + (n / 11)i`.
 #![allow(unsafe_code, reason = "atexit")]
 
-use crate::support::{HOME, Scratch, compile, library, say};
+use crate::support::{HOME, Scratch, compile, library};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -120,25 +120,21 @@ impl Programs {
         Programs(PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The one of this language, started if it does not run; nothing where something is missing for it.
-    pub(crate) fn has(&mut self, language: Language) -> bool {
+    /// Starts the one of this language if it does not run yet.
+    ///
+    /// # Errors
+    /// What is missing for it here.
+    pub(crate) fn start(&mut self, language: Language) -> Result<(), String> {
         let place = &mut self.0[language as usize];
         if place.is_none() {
-            match Program::start(language) {
-                Ok(program) => *place = Some(program),
-                Err(missing) => {
-                    let test = std::thread::current().name().unwrap_or_default().to_owned();
-                    say(&format!("skipped: {test}, because {missing}"));
-                    return false;
-                }
-            }
+            *place = Some(Program::start(language)?);
         }
-        true
+        Ok(())
     }
 
     /// The one of this language, which runs.
     pub(crate) fn of(&mut self, language: Language) -> &mut Program {
-        self.0[language as usize].as_mut().expect("the test has asked whether this language is here")
+        self.0[language as usize].as_mut().expect("the test has started it")
     }
 }
 
