@@ -335,8 +335,14 @@ impl Team {
     ) -> Result<bool, Trouble> {
         let mut has_looked = false;
         let mut idle = self.kept.then(|| Idle::new(AWAKE));
+        if self.kept {
+            // Who has ended since the last run is news, also when the others are done before the master has to sleep.
+            for child in &mut self.children {
+                child.reap();
+            }
+        }
         loop {
-            // What a worker has sent before its end is taken in before its end is judged: ends are only collected in `wait`.
+            // What a worker has sent before its end is taken in before its end is judged: ends are only collected above and in `wait`.
             let mut news = self.drain(&mut |control, rank, message| {
                 accept(inbox, control, rank, message).map_err(|why| Trouble::Unreadable(rank, why))
             })?;
