@@ -80,6 +80,7 @@ static void arrays(void)
     __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
 }
 
+#ifndef __SANITIZE_ADDRESS__
 /* Whether there is memory at this address. */
 static int is_mapped(const void *address)
 {
@@ -121,6 +122,7 @@ static void forks(void)
     OK(shm_array_detach(array));
     CHECK(!is_mapped(data));
 }
+#endif
 
 static shm_mutex_t mutex;
 static long guarded;
@@ -216,8 +218,11 @@ int main(void)
     mutexes();
     many_locks();
     /* What the threads that do not exist in a child had allocated is lost there, as valgrind says. */
+    /* And AddressSanitizer's allocator has locks that such a thread may have held at the fork: the child waits for them for ever. */
+#ifndef __SANITIZE_ADDRESS__
     if (sandboxed == NULL && getenv("SHM_TEST_VALGRIND") == NULL)
         forks();
+#endif
     IN_CHILD({
         guarded = 0;
         arrays();
