@@ -14,6 +14,7 @@
 //! | `info.rs` | looking from outside: list, inspect, delete, reap |
 //! | `reference.rs` | what a pickled array says about its memory |
 //! | `sync/` | locks and the other primitives |
+//! | `pool/` | maps and calls in forked processes |
 
 mod array;
 mod dtype;
@@ -21,6 +22,7 @@ mod error;
 mod info;
 mod memory;
 mod options;
+mod pool;
 mod ranges;
 mod raw;
 mod reference;
@@ -50,5 +52,6 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reference::open_name, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_descriptor, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_raw, module)?)?;
-    sync::add_to(module)
+    sync::add_to(module)?;
+    pool::add_to(module)
 }

@@ -338,7 +338,7 @@ class Background:
             outcome = self._call.wait(timeout)
             if outcome is None:
                 return False
-            self._outcome = _results.of_call(outcome)
+            self._outcome = outcome
         return True
 
     def __repr__(self) -> str:
