@@ -1,6 +1,6 @@
 """How results and exceptions of forked workers become bytes and come back, and what a worker does first and last. The native module calls this.
 
-Results are pickled many at a time, with protocol 5. What an array in them consists of travels in one of these ways: shared memory that the
+Results are pickled with protocol 5, each as soon as it is there. What an array in them consists of travels in one of these ways: shared memory that the
 master has mapped too is named; other shared memory is sent with a lease, which keeps it when the worker ends; private memory is copied once,
 into a store that master and workers share, where the master's array then lies; small arrays are pickled as they are.
 """
@@ -170,16 +170,36 @@ class _Pickler(pickle.Pickler):
         return memory.identity, memory.is_raw, memory.name, memory.access, b"", os.getpid(), memory.fileno()
 
 
-def pack(results: List[Any], store: Any) -> Tuple[bytes, List[_Extent]]:
-    """Results as bytes, and where in the store the rest of them is."""
-    file, extents = io.BytesIO(), []  # type: ignore[var-annotated]
-    try:
-        _Pickler(file, store, extents).dump(results)
-    except BaseException:
-        for extent in extents:
-            store.drop(extent)
-        raise
-    return file.getvalue(), extents
+class Packer:
+    """Pickles one result after the other, each at once: a function may return the same array again and again, with other contents."""
+
+    def __init__(self, store: Any) -> None:
+        self._file, self._extents, self._store = io.BytesIO(), [], store  # type: ignore[var-annotated]
+        self._pickler = _Pickler(self._file, store, self._extents)
+
+    def add(self, result: Any) -> int:
+        """Adds a result, and returns how many bytes there are now. If it cannot be pickled, nothing has changed."""
+        start, extents = self._file.tell(), len(self._extents)
+        try:
+            self._pickler.dump(result)
+        except BaseException:
+            self._file.seek(start)
+            self._file.truncate()
+            for extent in self._extents[extents:]:
+                self._store.drop(extent)
+            del self._extents[extents:]
+            raise
+        finally:
+            self._pickler.clear_memo()
+        return self._file.tell()
+
+    def take(self) -> Tuple[bytes, List[_Extent]]:
+        """The results so far as bytes, and where in the store the rest of them is. Then there are none."""
+        data, extents = self._file.getvalue(), self._extents[:]
+        self._file.seek(0)
+        self._file.truncate()
+        self._extents.clear()
+        return data, extents
 
 
 def pack_failure(error: BaseException, item: int, rank: int, unpicklable: bool) -> bytes:
@@ -212,11 +232,11 @@ def _text_of(error: BaseException) -> str:
 # In the master.
 
 
-def unpack(data: bytes, extents: List[_Extent], store: Any) -> Any:
-    """The results that `pack` was given."""
-    buffers = [store.take(extent) for extent in extents]
+def unpack(data: bytes, extents: List[_Extent], store: Any, count: int) -> List[Any]:
+    """So many results that a `Packer` was given."""
+    file, buffers = io.BytesIO(data), (store.take(extent) for extent in extents)
     try:
-        return pickle.loads(data, buffers=buffers)
+        return [pickle.Unpickler(file, buffers=buffers).load() for _ in range(count)]
     except Exception as error:
         raise ResultError(f"a result cannot be read back: {_name_of(error)}: {_text_of(error)}") from error
 

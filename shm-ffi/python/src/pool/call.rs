@@ -42,10 +42,7 @@ fn call(
         match called {
             Ok((_life, value)) => match Packed::of_plain(&value) {
                 Some(plain) => plain,
-                None => match pack(py, store, &[value]) {
-                    Ok((data, extents)) => Packed::Many { behind: 0, data, extents },
-                    Err(error) => pack_failure(py, &error, 0, 0, true),
-                },
+                None => pack(py, store, &value).unwrap_or_else(|error| pack_failure(py, &error, 0, 0, true)),
             },
             Err(error) if error.is_instance_of::<PySystemExit>(py) => leave(py, &error),
             Err(error) => pack_failure(py, &error, 0, 0, false),
@@ -138,7 +135,7 @@ impl Call {
         match packed {
             Packed::Many { data, extents, .. } => {
                 let store = Bound::new(py, self.store.clone())?;
-                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store))?;
+                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store, 1))?;
                 Ok((true, values.cast_into::<PyList>()?.get_item(0)?))
             }
             Packed::Failed(data) => Ok((false, failure(py, &data.0, 0)?.3)),

@@ -221,9 +221,9 @@ impl Desk {
             return self.result(py, index, value);
         }
         match packed {
-            Packed::Many { data, extents, .. } => {
+            Packed::Many { count, data, extents } => {
                 let store = Bound::new(py, self.store.clone())?;
-                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store))?;
+                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store, count))?;
                 let values = values.cast_into::<PyList>()?;
                 (index..).zip(values.iter()).try_for_each(|(index, value)| self.result(py, index, value))
             }

@@ -50,13 +50,13 @@ pub(super) enum Packed {
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// A list of results, of this item and of so many behind it.
+    /// So many pickled results, of this item and those behind it.
     Many {
-        behind: u64,
+        count: u64,
         data: Bytes,
         extents: Vec<Extent>,
     },
-    /// In the list of an item before.
+    /// Among those of an item before.
     InList,
     /// The function has raised.
     Failed(Bytes),

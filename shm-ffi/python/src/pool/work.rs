@@ -1,6 +1,6 @@
 //! The worker of a map: takes item after item out of the sequence that it has inherited, calls the function, and gives the results to the pool.
 //!
-//! Results that are no plain values are collected and pickled together. An exception is a result too; after one that fails the map the worker ends.
+//! Results that are no plain values are pickled, and sent together with others. An exception is a result too; after one that fails the map the worker ends.
 
 #![allow(
     unsafe_code,
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyException, PySystemExit};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyRange, PyRangeMethods, PyTuple};
 use shm_pool::{Batch, Worker};
@@ -25,8 +26,10 @@ use super::{detached, results};
 use crate::memory::Memory;
 use crate::ranges::Held;
 
-/// As many results are pickled together at most.
+/// As many pickled results are sent together at most.
 const TOGETHER: usize = 1000;
+/// So many bytes of pickled results are sent.
+const MANY_BYTES: usize = 60 << 10;
 /// Results wait for others no longer than that, as far as items are quick.
 const WAIT: Duration = Duration::from_millis(2);
 
@@ -170,26 +173,21 @@ impl Task {
     pub(super) fn work(&self, worker: &Worker, pool: usize, batch: &mut Batch<Packed>) {
         Python::attach(|py| {
             sections::with_worker(worker, pool, || {
-                let mut waiting = Waiting {
-                    task: self,
-                    rank: worker.rank(),
-                    first: 0,
-                    values: Vec::new(),
-                    since: Instant::now(),
-                };
+                let rank = worker.rank();
+                let mut waiting = Waiting { task: self, rank, packer: None, count: 0, since: Instant::now() };
                 while let Some(index) = batch.take() {
                     match self.try_item(py, index) {
                         Ok(value) => match Packed::of_plain(&value) {
-                            Some(plain) if waiting.values.is_empty() => batch.put(plain),
-                            _ => waiting.add(py, index, value, batch),
+                            Some(plain) if waiting.is_empty() => batch.put(plain),
+                            _ => waiting.add(py, index, &value, batch),
                         },
                         Err(error) => {
-                            waiting.send(py, batch);
-                            self.failed(py, &error, index, worker.rank(), batch);
+                            waiting.send(batch);
+                            self.failed(py, &error, index, rank, batch);
                         }
                     }
                 }
-                waiting.send(py, batch);
+                waiting.send(batch);
             });
         });
     }
@@ -253,62 +251,73 @@ pub(super) fn pack_failure(
     }
 }
 
-/// Results as bytes.
-pub(super) fn pack(
-    py: Python<'_>,
-    store: &Store,
-    values: &[Bound<'_, PyAny>],
-) -> PyResult<(Bytes, Vec<Extent>)> {
-    let store = Bound::new(py, store.clone())?;
-    let packed = results(py, "pack")?.call1((PyList::new(py, values)?, store))?;
-    let (data, extents): (Bound<'_, PyBytes>, Vec<Extent>) = packed.extract()?;
-    Ok((Bytes(data.as_bytes().to_vec()), extents))
+/// A result as bytes.
+pub(super) fn pack(py: Python<'_>, store: &Store, value: &Bound<'_, PyAny>) -> PyResult<Packed> {
+    let packer = packer(py, store)?;
+    packer.call_method1("add", (value,))?;
+    take_packed(&packer, 1)
 }
 
-/// Results that wait to be pickled together.
+/// What results are pickled by.
+fn packer<'py>(py: Python<'py>, store: &Store) -> PyResult<Bound<'py, PyAny>> {
+    results(py, "Packer")?.call1((Bound::new(py, store.clone())?,))
+}
+
+fn take_packed(packer: &Bound<'_, PyAny>, count: usize) -> PyResult<Packed> {
+    let (data, extents): (Bound<'_, PyBytes>, Vec<Extent>) = packer.call_method0("take")?.extract()?;
+    Ok(Packed::Many { count: count as u64, data: Bytes(data.as_bytes().to_vec()), extents })
+}
+
+/// Results that are pickled, and wait for others to be sent with.
 struct Waiting<'a, 'py> {
     task: &'a Task,
     rank: usize,
-    /// The item of the first.
-    first: usize,
-    values: Vec<Bound<'py, PyAny>>,
+    /// Nothing before the first.
+    packer: Option<Bound<'py, PyAny>>,
+    count: usize,
     since: Instant,
 }
 
 impl<'py> Waiting<'_, 'py> {
-    fn add(&mut self, py: Python<'py>, index: usize, value: Bound<'py, PyAny>, batch: &mut Batch<Packed>) {
-        if self.values.is_empty() {
-            self.first = index;
-        }
-        self.values.push(value);
-        // The time since the last ones were sent: a result of a slow item goes at once.
-        if self.values.len() >= TOGETHER || self.since.elapsed() >= WAIT {
-            self.send(py, batch);
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn add(&mut self, py: Python<'py>, index: usize, value: &Bound<'py, PyAny>, batch: &mut Batch<Packed>) {
+        let added = || -> PyResult<usize> {
+            if self.packer.is_none() {
+                self.packer = Some(packer(py, &self.task.store)?);
+            }
+            let packer = self.packer.as_ref().expect("it was made");
+            packer.call_method1(intern!(py, "add"), (value,))?.extract()
+        };
+        match { added }() {
+            Ok(bytes) => {
+                self.count += 1;
+                // The time since the last ones were sent: a result of a slow item goes at once.
+                if bytes >= MANY_BYTES || self.count >= TOGETHER || self.since.elapsed() >= WAIT {
+                    self.send(batch);
+                }
+            }
+            Err(error) => {
+                self.send(batch);
+                batch.put(pack_failure(py, &error, index, self.rank, true));
+                if !(self.task.skip && error.is_instance_of::<PyException>(py)) {
+                    give_up(py, batch);
+                }
+            }
         }
     }
 
-    fn send(&mut self, py: Python<'py>, batch: &mut Batch<Packed>) {
-        self.since = Instant::now();
-        let values = std::mem::take(&mut self.values);
-        if values.is_empty() {
-            return;
-        }
-        if let Ok((data, extents)) = pack(py, &self.task.store, &values) {
-            batch.put(Packed::Many { behind: values.len() as u64 - 1, data, extents });
-            values[1..].iter().for_each(|_| batch.put(Packed::InList));
-        } else {
-            // One of them is to blame. Alone each of them shows whether it is.
-            for (index, value) in (self.first..).zip(values) {
-                match pack(py, &self.task.store, &[value]) {
-                    Ok((data, extents)) => batch.put(Packed::Many { behind: 0, data, extents }),
-                    Err(error) => {
-                        batch.put(pack_failure(py, &error, index, self.rank, true));
-                        if !(self.task.skip && error.is_instance_of::<PyException>(py)) {
-                            give_up(py, batch);
-                        }
-                    }
-                }
+    fn send(&mut self, batch: &mut Batch<Packed>) {
+        let count = std::mem::take(&mut self.count);
+        if let Some(packer) = self.packer.as_ref().filter(|_| count > 0) {
+            match take_packed(packer, count) {
+                Ok(packed) => batch.put(packed),
+                // There is no memory for what was pickled a moment ago.
+                Err(error) => panic!("{error}"),
             }
+            (1..count).for_each(|_| batch.put(Packed::InList));
         }
         self.since = Instant::now();
     }
