@@ -4,9 +4,11 @@
 //! liveness is asked of the kernel with a pidfd. Where the kernel cannot know (another namespace or boot, no `/proc`) the answer is
 //! "unknown", never a guess. See pidfd_open(2) and proc_pid_stat(5).
 
-#![allow(unsafe_code, reason = "pthread_atfork is only reachable through libc")]
+#![allow(
+    unsafe_code,
+    reason = "pthread_atfork is only reachable through libc, and only the linker calls a function before main"
+)]
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Pid, PidfdFlags};
@@ -154,13 +156,12 @@ fn own_pid_namespace() -> Option<u64> {
 }
 
 static FORKS: AtomicU64 = AtomicU64::new(0);
-static REGISTER: Once = Once::new();
 
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns how often the calling process was forked from an ancestor since this library was first used in one.
+/// Returns how often the calling process was forked from an ancestor since that ancestor loaded this library.
 ///
 /// A value that was stored before differs from the one now exactly in a forked child, so caches of thread and process ids can be
 /// told to be stale. It costs a load. Forks that bypass the C library (a bare `clone`) are not seen; nothing in this workspace makes those.
@@ -171,27 +172,31 @@ extern "C" fn count_fork() {
 /// ```
 #[inline]
 pub fn fork_count() -> u64 {
-    if !REGISTER.is_completed() {
-        register_fork_handlers();
+    // Also keeps the linker from leaving out what registers the handlers.
+    if cfg!(not(miri)) {
+        std::hint::black_box(&raw const AT_LOAD);
     }
     FORKS.load(Ordering::Relaxed)
 }
 
-#[cold]
-fn register_fork_handlers() {
-    REGISTER.call_once(|| {
-        // SAFETY: the handlers are functions of this library that live as long as the process; `count_fork` only adds to an atomic,
-        // which is safe in the child of a process with several threads, and the others only lock and unlock one lock.
-        let failed = unsafe {
-            libc::pthread_atfork(
-                Some(crate::segment::before_fork),
-                Some(crate::segment::after_fork),
-                Some(after_fork_in_child),
-            )
-        };
-        // It fails only without memory for three pointers.
-        assert_eq!(failed, 0, "pthread_atfork: out of memory");
-    });
+/// Run by the loader, before `main` or within `dlopen`: no thread of this process can fork meanwhile and leave a child in which the registration is
+/// half done for ever, as it would be in a `Once` at first use.
+#[used]
+#[cfg_attr(not(miri), unsafe(link_section = ".init_array"))]
+static AT_LOAD: extern "C" fn() = register_fork_handlers;
+
+extern "C" fn register_fork_handlers() {
+    // SAFETY: the handlers are functions of this library that live as long as the process; `count_fork` only adds to an atomic,
+    // which is safe in the child of a process with several threads, and the others only lock and unlock one lock.
+    let failed = unsafe {
+        libc::pthread_atfork(
+            Some(crate::segment::before_fork),
+            Some(crate::segment::after_fork),
+            Some(after_fork_in_child),
+        )
+    };
+    // It fails only without memory for three pointers.
+    assert_eq!(failed, 0, "pthread_atfork: out of memory");
 }
 
 extern "C" fn after_fork_in_child() {

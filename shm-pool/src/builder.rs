@@ -1,6 +1,7 @@
 //! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpus;
 use crate::error::Error;
@@ -9,6 +10,9 @@ use crate::hooks::Hooks;
 use crate::recovery::Policy;
 use crate::schedule::Schedule;
 use crate::warning::Warning;
+
+/// In place of a number of workers.
+const NOT_ASKED: usize = usize::MAX;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -46,7 +50,9 @@ use crate::warning::Warning;
 /// ```
 pub struct MapReduce<P = fn(usize, usize)> {
     workers: Option<usize>,
-    default_workers: OnceLock<usize>,
+    /// What the environment grants; [`NOT_ASKED`] before the first question. (A fork during the first use of a `OnceLock` would leave a child that
+    /// cannot use it.)
+    default_workers: AtomicUsize,
     serial_below: usize,
     retries: usize,
     schedule: Option<Schedule>,
@@ -72,7 +78,7 @@ impl MapReduce {
     pub fn new() -> MapReduce {
         MapReduce {
             workers: None,
-            default_workers: OnceLock::new(),
+            default_workers: AtomicUsize::new(NOT_ASKED),
             serial_below: 0,
             retries: 0,
             schedule: None,
@@ -336,7 +342,14 @@ impl<P> MapReduce<P> {
     /// assert!(shm_pool::MapReduce::new().worker_count() >= 1);
     /// ```
     pub fn worker_count(&self) -> usize {
-        self.workers.unwrap_or_else(|| *self.default_workers.get_or_init(cpus::default_workers))
+        self.workers.unwrap_or_else(|| match self.default_workers.load(Ordering::Relaxed) {
+            NOT_ASKED => {
+                let workers = cpus::default_workers();
+                self.default_workers.store(workers, Ordering::Relaxed);
+                workers
+            }
+            workers => workers,
+        })
     }
 
     /// Whether so many items are worked on in the master.
@@ -362,7 +375,7 @@ impl<P> Clone for MapReduce<P> {
     fn clone(&self) -> MapReduce<P> {
         MapReduce {
             workers: self.workers,
-            default_workers: self.default_workers.clone(),
+            default_workers: AtomicUsize::new(self.default_workers.load(Ordering::Relaxed)),
             serial_below: self.serial_below,
             retries: self.retries,
             schedule: self.schedule,
