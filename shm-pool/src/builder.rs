@@ -7,6 +7,7 @@ use crate::cpus;
 use crate::error::Error;
 use crate::fork::{DiesWith, Forking};
 use crate::hooks::Hooks;
+use crate::master::JobKind;
 use crate::recovery::Policy;
 use crate::schedule::Schedule;
 use crate::warning::Warning;
@@ -55,6 +56,7 @@ pub struct MapReduce<P = fn(usize, usize)> {
     default_workers: AtomicUsize,
     serial_below: usize,
     retries: usize,
+    first_item: usize,
     schedule: Option<Schedule>,
     pub(crate) ordered: bool,
     warning: Warning,
@@ -81,6 +83,7 @@ impl MapReduce {
             default_workers: AtomicUsize::new(NOT_ASKED),
             serial_below: 0,
             retries: 0,
+            first_item: 0,
             schedule: None,
             ordered: false,
             warning: Warning::Once,
@@ -166,6 +169,31 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Sets the number that messages have for the first item (default: 0); the others follow.
+    ///
+    /// For loops over a range that begins elsewhere: the texts of errors then speak of the numbers that the program's user knows. What the
+    /// methods of [`Error`](crate::Error) return are indices, from 0 on, as ever. Chunks of an array, and items that are sent to kept workers, are always
+    /// counted from 0.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok().first_item(1900);
+    /// let error = pool.map(1900..2000, |_worker, year| assert_ne!(year, 1917)).unwrap_err();
+    /// assert_eq!(error.item(), Some(17));
+    /// assert!(error.to_string().contains("at item 1917"), "{error}");
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_item(mut self, first: usize) -> MapReduce<P> {
+        self.first_item = first;
+        self
+    }
+
+    /// What the items of a map stand for.
+    pub(crate) fn items_for_themselves(&self) -> JobKind {
+        JobKind::Map { first: self.first_item }
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy { retries: self.retries, skip: false }
     }
@@ -245,6 +273,7 @@ impl<P> MapReduce<P> {
             default_workers: self.default_workers,
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
             warning: self.warning,
@@ -378,6 +407,7 @@ impl<P> Clone for MapReduce<P> {
             default_workers: AtomicUsize::new(self.default_workers.load(Ordering::Relaxed)),
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
             warning: self.warning.clone(),
