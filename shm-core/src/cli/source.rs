@@ -1,10 +1,10 @@
 //! An array to read from, as the command line names it: attached for reading only, found among the entries.
 
-use shm_core::layout::ArrayLayout;
-use shm_core::{AnyArray, Error, ErrorKind, Result, SegmentName, SegmentOptions};
+use crate::layout::ArrayLayout;
+use crate::{AnyArray, Error, ErrorKind, Result, SegmentName, SegmentOptions};
 
-use crate::failure::Outcome;
-use crate::stream::{self, Order};
+use crate::cli::failure::Outcome;
+use crate::cli::stream::{self, Order};
 
 /// Which array of which segment.
 #[derive(Debug, clap::Args)]

@@ -5,17 +5,17 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use shm_core::layout::ArrayLayout;
-use shm_core::{AnyArray, Error, ErrorKind, Result, SegmentName, SegmentOptions};
+use crate::layout::ArrayLayout;
+use crate::{AnyArray, Error, ErrorKind, Result, SegmentName, SegmentOptions};
 
-use crate::failure::{Failure, Outcome, system};
-use crate::names::{Place, place_parser};
-use crate::new_file::NewFile;
-use crate::npy::{self, ReadError};
-use crate::output::note;
-use crate::signals::Deferred;
-use crate::source::{Source, Which};
-use crate::stream::{Order, best_order};
+use crate::cli::failure::{Failure, Outcome, system};
+use crate::cli::names::{Place, place_parser};
+use crate::cli::new_file::NewFile;
+use crate::cli::npy::{self, ReadError};
+use crate::cli::output::note;
+use crate::cli::signals::Deferred;
+use crate::cli::source::{Source, Which};
+use crate::cli::stream::{Order, best_order};
 
 /// What is read from a file at once.
 const PIECE: usize = 1 << 20;

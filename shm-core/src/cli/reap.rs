@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use shm_core::{reap, reap_in};
+use crate::{reap, reap_in};
 
-use crate::failure::Outcome;
-use crate::names::Plain;
-use crate::output::Output;
+use crate::cli::failure::Outcome;
+use crate::cli::names::Plain;
+use crate::cli::output::Output;
 
 const EXAMPLES: &str = "Examples:
   shm reap

@@ -5,11 +5,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::layout::ArrayLayout;
+use crate::{AnyArray, Error, ErrorKind, Segment};
 use rustix::io::Errno;
-use shm_core::layout::ArrayLayout;
-use shm_core::{AnyArray, Error, ErrorKind, Segment};
 
-use crate::failure::{Outcome, system};
+use crate::cli::failure::{Outcome, system};
 
 /// What is read at once, and what a receiver gets at once at most.
 const PIECE: usize = 1 << 20;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use shm_core::layout::{TimeBase, TimeUnit};
+use crate::layout::{TimeBase, TimeUnit};
 
 /// Stands for not-a-time.
 const NAT: i64 = i64::MIN;

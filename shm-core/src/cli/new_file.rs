@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use crate::{Error, ErrorKind};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use shm_core::{Error, ErrorKind};
 
-use crate::failure::system;
-use crate::signals::Deferred;
+use crate::cli::failure::system;
+use crate::cli::signals::Deferred;
 
 /// A file on its way.
 pub(crate) struct NewFile {

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use shm_core::layout::{ByteOrder, ElementType, Field, Number, Record, TimeBase, TimeUnit};
+use crate::layout::{ByteOrder, ElementType, Field, Number, Record, TimeBase, TimeUnit};
 
 use super::literal::{Literal, Quoted};
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::{Error, ErrorKind, SegmentName};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use shm_core::{Error, ErrorKind, SegmentName};
 
 /// One end of a copy.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use shm_core::layout::{ByteOrder, ElementType, Field, LongDouble, Number};
+use crate::layout::{ByteOrder, ElementType, Field, LongDouble, Number};
 
 use super::time;
 
@@ -155,8 +155,6 @@ fn number(out: &mut String, number: Number, order: ByteOrder, bytes: &[u8]) {
             float(out, f64::from_le_bytes(ordered(bytes, order)));
             Ok(())
         }
-        // What a newer library knows.
-        _ => write!(out, "?"),
     };
 }
 
@@ -217,7 +215,7 @@ fn scaled(head: u16, fraction: u128, infinite: bool, bits: i32) -> f64 {
 mod tests {
     use std::sync::Arc;
 
-    use shm_core::layout::Record;
+    use crate::layout::Record;
 
     use super::*;
 

@@ -4,9 +4,9 @@
 mod time;
 mod value;
 
-use shm_core::layout::{ArrayLayout, ElementType};
+use crate::layout::{ArrayLayout, ElementType};
 
-use crate::failure::Outcome;
+use crate::cli::failure::Outcome;
 
 pub(crate) use time::point;
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::layout::{Field, LongDouble, Record, TimeBase, TimeUnit};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use shm_core::layout::{Field, LongDouble, Record, TimeBase, TimeUnit};
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
-use shm_core::{Error, ErrorKind};
+use crate::{Error, ErrorKind};
 
 /// Why a command ended early.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! `shm delete`: frees names. All are tried, whatever becomes of the first.
 
-use shm_core::SegmentName;
+use crate::SegmentName;
 
-use crate::failure::{Failure, Outcome};
-use crate::names::segment_parser;
-use crate::output::note;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::names::segment_parser;
+use crate::cli::output::note;
 
 const EXAMPLES: &str = "Examples:
   shm delete table
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let failures = args.names.iter().filter_map(|name| shm_core::delete(name).err());
+    let failures = args.names.iter().filter_map(|name| crate::delete(name).err());
     // Each is said as it comes.
     match failures.map(note).count() {
         0 => Ok(()),

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::names::Plain;
+use crate::cli::names::Plain;
 
 /// One cell: what people see, and what programs get where that differs.
 pub(crate) struct Cell {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use shm_core::{list, list_in, reap, reap_in};
+use crate::{list, list_in, reap, reap_in};
 
-use crate::describe::{self, COLUMNS, ListJson, SCHEMA, SCHEMA_HELP};
-use crate::failure::Outcome;
-use crate::output::Output;
-use crate::table::Table;
+use crate::cli::describe::{self, COLUMNS, ListJson, SCHEMA, SCHEMA_HELP};
+use crate::cli::failure::Outcome;
+use crate::cli::output::Output;
+use crate::cli::table::Table;
 
 const EXAMPLES: &str = "Examples:
   shm list

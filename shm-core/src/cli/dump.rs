@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use shm_core::SegmentName;
+use crate::SegmentName;
 
-use crate::copy::{npy_header, to_file};
-use crate::failure::{Failure, Outcome};
-use crate::names::segment_parser;
-use crate::output::Output;
-use crate::source::{Source, Which};
-use crate::stream::{Order, best_order};
-use crate::text::Text;
+use crate::cli::copy::{npy_header, to_file};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::names::segment_parser;
+use crate::cli::output::Output;
+use crate::cli::source::{Source, Which};
+use crate::cli::stream::{Order, best_order};
+use crate::cli::text::Text;
 
 const EXAMPLES: &str = "Examples:
   shm dump table                     text: a row on a line, blanks between values

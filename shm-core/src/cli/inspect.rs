@@ -1,12 +1,12 @@
 //! `shm inspect`: everything that is known about one segment. It takes no lock and disturbs nobody.
 
-use shm_core::{Error, ErrorKind, SegmentName};
+use crate::{Error, ErrorKind, SegmentName};
 
-use crate::describe::{self, InspectJson, SCHEMA, SCHEMA_HELP};
-use crate::failure::Outcome;
-use crate::names::segment_parser;
-use crate::output::Output;
-use crate::source::OTHERS;
+use crate::cli::describe::{self, InspectJson, SCHEMA, SCHEMA_HELP};
+use crate::cli::failure::Outcome;
+use crate::cli::names::segment_parser;
+use crate::cli::output::Output;
+use crate::cli::source::OTHERS;
 
 const EXAMPLES: &str = "Examples:
   shm inspect table
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Outcome {
-    let info = shm_core::inspect(&args.name)?;
+    let info = crate::inspect(&args.name)?;
     let me = rustix::process::geteuid().as_raw();
     if !args.any_owner && info.owner_uid != me {
         let reason = format!("it belongs to user {}, and this process runs as user {me}", info.owner_uid);

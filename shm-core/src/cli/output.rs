@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-use crate::failure::{Failure, Outcome};
-use crate::table::Table;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::table::Table;
 
 /// Standard output.
 pub(crate) struct Output {

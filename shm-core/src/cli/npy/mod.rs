@@ -12,7 +12,7 @@ mod tests;
 
 use std::io::{self, Read};
 
-use shm_core::layout::{ArrayLayout, ByteOrder, ElementType, Number};
+use crate::layout::{ArrayLayout, ByteOrder, ElementType, Number};
 
 use literal::Literal;
 

@@ -1,4 +1,6 @@
-//! `shm`: the segments of this machine from the command line. Each subcommand has a file; what they say to programs is in `describe.rs`.
+//! The command-line tool `shm`: the segments of this machine, for people and scripts. [`run`] is the whole of it, for programs that have it inside them.
+//!
+//! Each subcommand has a file; what they say to programs is in `describe.rs`.
 //!
 //! | file | idea |
 //! |---|---|
@@ -27,7 +29,7 @@ mod stream;
 mod table;
 mod text;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
@@ -68,30 +70,47 @@ enum Command {
     Reap(reap::Args),
 }
 
-fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Runs the tool with the words of a command line, and returns its exit code: 0 done, 1 failed, 2 the command line is wrong.
+///
+/// The first word is what the tool was called by; the help shows it. Output goes to this process's standard output, reasons of failures to its
+/// standard error. It is meant for programs that do nothing else, such as the `shm` of this crate and Python's `python -m shm`: while a copy
+/// replaces something, SIGINT, SIGTERM and SIGHUP wait for it, for which their handlers are replaced, and later they end the program. It blocks as
+/// long as who reads its output does.
+///
+/// ```
+/// let name = format!("doc-cli-{}", std::process::id());
+/// shm_core::SharedArray::<u8, _>::zeros(&name, 3)?;
+/// assert_eq!(shm_core::cli::run(["shm", "dump", &name]), 0);
+/// assert_eq!(shm_core::cli::run(["shm", "delete", &name]), 0);
+/// assert_eq!(shm_core::cli::run(["shm", "delete", &name]), 1);
+/// assert_eq!(shm_core::cli::run(["shm", "pile"]), 2);
+/// # Ok::<(), shm_core::Error>(())
+/// ```
+pub fn run<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; that nobody reads them is none either.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { 2 } else { 0 };
         }
     };
-    match run(&cli.command) {
-        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
-        Err(Failure::Said) => ExitCode::FAILURE,
+    match run_command(&cli.command) {
+        Ok(()) | Err(Failure::NobodyReads) => 0,
+        Err(Failure::Said) => 1,
         Err(Failure::Error(error)) => {
             note(error);
-            ExitCode::FAILURE
+            1
         }
         Err(Failure::Usage(reason)) => {
             note(reason);
-            ExitCode::from(2)
+            2
         }
     }
 }
 
-fn run(command: &Command) -> Outcome {
+fn run_command(command: &Command) -> Outcome {
     let mut out = Output::new();
     let done = match command {
         Command::List(args) => list::run(args, &mut out),

@@ -3,13 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::layout::{ArrayLayout, ByteOrder, TimeBase, TimeUnit};
+use crate::{Entry, EntryKind, Lifetime, Liveness, SegmentInfo, SegmentKind, SegmentName};
 use serde::Serialize;
-use shm_core::layout::{ArrayLayout, ByteOrder, TimeBase, TimeUnit};
-use shm_core::{Entry, EntryKind, Lifetime, Liveness, SegmentInfo, SegmentKind, SegmentName};
 
-use crate::npy;
-use crate::table::{Cell, Table};
-use crate::text;
+use crate::cli::npy;
+use crate::cli::table::{Cell, Table};
+use crate::cli::text;
 
 /// Version of the JSON. Fields may be added without changing it; a field that goes, or means something else, changes it.
 pub(crate) const SCHEMA: u32 = 1;
@@ -261,7 +261,6 @@ fn segment_kind(kind: SegmentKind) -> &'static str {
         SegmentKind::Primitive => "primitive",
         SegmentKind::Arena => "arena",
         SegmentKind::Pool => "pool",
-        _ => "unknown",
     }
 }
 
@@ -271,7 +270,6 @@ fn entry_kind(kind: &EntryKind) -> &'static str {
         EntryKind::Primitive(_) => "primitive",
         EntryKind::Arena => "arena",
         EntryKind::Bytes => "bytes",
-        _ => "unknown",
     }
 }
 
