@@ -110,7 +110,7 @@ macro_rules! programs {
     };
 }
 
-programs! { smoke arrays segments misuse threads wrapper locks waits pool }
+programs! { smoke arrays segments misuse threads wrapper locks waits pool executor kinds }
 
 #[test]
 fn threads_in_a_sandbox() {

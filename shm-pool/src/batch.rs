@@ -13,7 +13,7 @@ use crate::control::{Control, Failure, Slot};
 use crate::error::MapError;
 use crate::fork::{self, DiesWith};
 use crate::map::operation;
-use crate::master::{Job, JobKind, Outcome, Team};
+use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
 use crate::results::{Deliver, Undelivered};
 use crate::skip::{Partial, SkipFailed};
@@ -266,7 +266,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
             }
             return Ok(Outcome::serial(here.results));
         }
-        let (ordered, kept, kind) = (self.ordered, false, JobKind::Map);
+        let (ordered, kept, kind) = (self.ordered, false, self.items_for_themselves());
         let job = Job { operation, items, kind, workers, schedule, ordered, kept, policy, forking };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, items))
     }

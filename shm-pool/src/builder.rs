@@ -1,15 +1,20 @@
 //! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::cpus;
 use crate::error::Error;
 use crate::fork::{DiesWith, Forking};
 use crate::hooks::Hooks;
+use crate::master::JobKind;
 use crate::recovery::Policy;
 use crate::schedule::Schedule;
 use crate::warning::Warning;
+
+/// In place of a number of workers.
+const NOT_ASKED: usize = usize::MAX;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -47,9 +52,12 @@ use crate::warning::Warning;
 /// ```
 pub struct MapReduce<P = fn(usize, usize)> {
     workers: Option<usize>,
-    default_workers: OnceLock<usize>,
+    /// What the environment grants; [`NOT_ASKED`] before the first question. (A fork during the first use of a `OnceLock` would leave a child that
+    /// cannot use it.)
+    default_workers: AtomicUsize,
     serial_below: usize,
     retries: usize,
+    first_item: usize,
     schedule: Option<Schedule>,
     pub(crate) ordered: bool,
     heartbeat: Option<Duration>,
@@ -74,9 +82,10 @@ impl MapReduce {
     pub fn new() -> MapReduce {
         MapReduce {
             workers: None,
-            default_workers: OnceLock::new(),
+            default_workers: AtomicUsize::new(NOT_ASKED),
             serial_below: 0,
             retries: 0,
+            first_item: 0,
             schedule: None,
             ordered: false,
             heartbeat: None,
@@ -163,6 +172,31 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Sets the number that messages have for the first item (default: 0); the others follow.
+    ///
+    /// For loops over a range that begins elsewhere: the texts of errors then speak of the numbers that the program's user knows. What the
+    /// methods of [`Error`](crate::Error) return are indices, from 0 on, as ever. Chunks of an array, and items that are sent to kept workers, are always
+    /// counted from 0.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok().first_item(1900);
+    /// let error = pool.map(1900..2000, |_worker, year| assert_ne!(year, 1917)).unwrap_err();
+    /// assert_eq!(error.item(), Some(17));
+    /// assert!(error.to_string().contains("at item 1917"), "{error}");
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_item(mut self, first: usize) -> MapReduce<P> {
+        self.first_item = first;
+        self
+    }
+
+    /// What the items of a map stand for.
+    pub(crate) fn items_for_themselves(&self) -> JobKind {
+        JobKind::Map { first: self.first_item }
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy { retries: self.retries, skip: false }
     }
@@ -242,6 +276,7 @@ impl<P> MapReduce<P> {
             default_workers: self.default_workers,
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
             heartbeat: self.heartbeat,
@@ -365,7 +400,14 @@ impl<P> MapReduce<P> {
     /// assert!(shm_pool::MapReduce::new().worker_count() >= 1);
     /// ```
     pub fn worker_count(&self) -> usize {
-        self.workers.unwrap_or_else(|| *self.default_workers.get_or_init(cpus::default_workers))
+        self.workers.unwrap_or_else(|| match self.default_workers.load(Ordering::Relaxed) {
+            NOT_ASKED => {
+                let workers = cpus::default_workers();
+                self.default_workers.store(workers, Ordering::Relaxed);
+                workers
+            }
+            workers => workers,
+        })
     }
 
     /// Whether so many items are worked on in the master.
@@ -396,9 +438,10 @@ impl<P> Clone for MapReduce<P> {
     fn clone(&self) -> MapReduce<P> {
         MapReduce {
             workers: self.workers,
-            default_workers: self.default_workers.clone(),
+            default_workers: AtomicUsize::new(self.default_workers.load(Ordering::Relaxed)),
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
             heartbeat: self.heartbeat,

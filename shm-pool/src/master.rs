@@ -66,8 +66,8 @@ pub(crate) struct Team {
 /// What the items of a job stand for, for messages and for what the workers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobKind {
-    /// For themselves.
-    Map,
+    /// For themselves; messages count them from this number on.
+    Map { first: usize },
     /// There is one, and messages shall not speak of items and workers.
     Call,
     /// For the workers of a parallel region: the item's number is the rank.

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
@@ -523,30 +523,33 @@ pub(crate) fn record_panics() {
 ///
 /// A hook that the program sets later is called instead; then nothing but the message is noted.
 pub(crate) fn prepare_to_record_panics() {
-    static HOOK: Once = Once::new();
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
     // A thread that unwinds may not change the hook, and whoever maps in a destructor then does without.
     if std::thread::panicking() || cfg!(panic = "abort") {
         return;
     }
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !CALLS_FUNCTION.get() {
-                return before(info);
-            }
-            let backtrace = {
-                let _alone = no_backtraces();
-                let backtrace = Backtrace::capture();
-                let is_there = backtrace.status() == BacktraceStatus::Captured;
-                if is_there { backtrace.to_string() } else { String::new() }
-            };
-            let location = info.location().map_or(String::new(), |location| location.to_string());
-            LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
-        }));
-    });
+    // Our forks wait for this lock, so no worker inherits the hook's own lock, taken. (Nor a `Once` that is never completed.)
+    let _alone = no_backtraces();
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !CALLS_FUNCTION.get() {
+            return before(info);
+        }
+        let backtrace = {
+            let _alone = no_backtraces();
+            let backtrace = Backtrace::capture();
+            let is_there = backtrace.status() == BacktraceStatus::Captured;
+            if is_there { backtrace.to_string() } else { String::new() }
+        };
+        let location = info.location().map_or(String::new(), |location| location.to_string());
+        LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
+    }));
 }
 
-/// Keeps other threads from taking backtraces for [`record_panics`] meanwhile.
+/// Keeps other threads from taking backtraces for [`record_panics`] meanwhile, and from changing the hook.
 pub(crate) fn no_backtraces() -> std::sync::MutexGuard<'static, ()> {
     static TAKING: Mutex<()> = Mutex::new(());
     TAKING.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,6 +13,7 @@
 //! | `options.rs` | keywords to options |
 //! | `info.rs` | looking from outside: list, inspect, delete, reap |
 //! | `reference.rs` | what a pickled array says about its memory |
+//! | `tool.rs` | the command-line tool |
 //! | `sync/` | locks and the other primitives |
 //! | `pool/` | maps and calls in forked processes |
 
@@ -27,6 +28,7 @@ mod ranges;
 mod raw;
 mod reference;
 mod sync;
+mod tool;
 
 use pyo3::prelude::*;
 
@@ -52,6 +54,7 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reference::open_name, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_descriptor, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_raw, module)?)?;
+    module.add_function(wrap_pyfunction!(tool::command_line, module)?)?;
     sync::add_to(module)?;
     pool::add_to(module)
 }
