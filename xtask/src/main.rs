@@ -15,6 +15,7 @@ mod files;
 mod header;
 mod install;
 mod julia;
+mod languages;
 mod layering;
 mod leftovers;
 mod machine;
