@@ -278,6 +278,5 @@ def failed(item: int, rank: Optional[int], pid: Optional[int], error: BaseExcept
 def collect(job: Any, reduce: Optional[Callable[[Any], Any]], progress: Optional[Callable[[int], Any]]) -> List[Any]:
     """Runs a job."""
     results: List[Any] = [None] * job.items
-    flush()
     job.run(results, reduce, progress)
     return results
