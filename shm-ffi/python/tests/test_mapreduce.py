@@ -964,7 +964,9 @@ def test_interrupting_the_master_ends_the_map():
         started = shm.zeros(2, int)
         def work(i):
             started[i] = os.getpid()
-            if started.all():
+            while not started.all():
+                time.sleep(0.001)
+            if i == 1:
                 os.write(1, b"now\\n")
             time.sleep(600)
         try:
