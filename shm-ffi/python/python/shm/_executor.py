@@ -50,6 +50,7 @@ class Executor(concurrent.futures.Executor):
         self._tasks: Deque[_Task] = collections.deque()
         self._threads: Set[threading.Thread] = set()
         self._calls: Set[Any] = set()
+        self._kills = 0  # how often all calls were killed
         self._is_shut = False
 
     @property
@@ -135,8 +136,9 @@ class Executor(concurrent.futures.Executor):
                 thread.join()
 
     def kill_workers(self) -> None:
-        """Kills the processes of all calls that run now; their futures get a `WorkerDiedError`."""
+        """Kills the processes of all calls that have begun; their futures get a `WorkerDiedError`."""
         with self._lock:
+            self._kills += 1
             calls = list(self._calls)
         for call in calls:
             call.kill()
@@ -150,12 +152,12 @@ class Executor(concurrent.futures.Executor):
                 if not self._tasks:
                     self._threads.discard(threading.current_thread())
                     return
-                task = self._tasks.popleft()
+                task, kills = self._tasks.popleft(), self._kills
             if task.future.set_running_or_notify_cancel():
-                self._run(task)
+                self._run(task, kills)
             del task  # what it holds is not kept while this thread waits for another
 
-    def _run(self, task: _Task) -> None:
+    def _run(self, task: _Task, kills: int) -> None:
         try:
             call = _shm.Call(task.function, task.args, task.keywords)
         except BaseException as error:  # the system refuses another process
@@ -163,7 +165,10 @@ class Executor(concurrent.futures.Executor):
             return
         with self._lock:
             self._calls.add(call)
+            is_killed = self._kills != kills  # while it was on its way
         try:
+            if is_killed:
+                call.kill()
             outcome = call.wait(None)
             assert outcome is not None
             good, value = outcome
