@@ -1,6 +1,7 @@
 """What all tests share: names that are removed whatever happens, a limit for what hangs, and the result in the form that `cargo xtask test` adds up."""
 
 import faulthandler
+import gc
 import itertools
 import os
 
@@ -55,6 +56,32 @@ def leftovers():
     for name in left:
         os.unlink(f"/dev/shm/{name}")
     assert not left
+
+
+def children():
+    found = set()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                found.update(file.read().split())
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def nothing_left():
+    """Fails a test that a child, dead or alive, or a descriptor outlives."""
+    gc.collect()
+    before, open_before = children(), descriptors()
+    yield
+    gc.collect()
+    assert children() <= before
+    assert descriptors() <= open_before + 1  # the connection to the keeper stays
 
 
 @pytest.fixture

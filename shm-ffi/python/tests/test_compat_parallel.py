@@ -20,11 +20,7 @@ def schedule(request):
     return request.param
 
 
-@pytest.fixture(autouse=True)
-def no_children():
-    yield
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

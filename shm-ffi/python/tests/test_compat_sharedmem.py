@@ -16,6 +16,8 @@ import pytest
 import shm
 from shm.compat import sharedmem
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 BACKENDS = [sharedmem.ProcessBackend, sharedmem.ThreadBackend]
 
 
@@ -452,8 +454,3 @@ def test_background_never_hangs():
     for function in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: os._exit(4), lambda: (lambda: 1)):
         with pytest.raises(sharedmem.WorkerException):
             sharedmem.background(function).wait()
-
-
-def test_nothing_is_left_behind():
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
