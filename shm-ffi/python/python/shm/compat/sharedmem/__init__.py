@@ -18,33 +18,55 @@ they are, to processes of every kind; element types that cannot be shared are re
 README. `parallel` is the module of that name, and it works.
 """
 
-from .sharedmem import *  # noqa: F403
+from . import parallel
 from .sharedmem import (
     LostExceptionType,
     MapReduce,
     MapReduceByThread,
     ProcessBackend,
     SlaveException,
+    StopProcessGroup,
     ThreadBackend,
+    WorkerException,
     anonymousmemmap,
+    background,
+    copy,
+    cpu_count,
+    empty,
+    empty_like,
     fromiter,
+    full,
+    full_like,
+    get_debug,
+    set_debug,
+    total_memory,
 )
-from .sharedmem import __all__ as _all
-from . import parallel
-
 
 Pool = MapReduce
 TPool = MapReduceByThread
 
 __all__ = [
-    *_all,
     "LostExceptionType",
+    "MapReduce",
+    "MapReduceByThread",
     "Pool",
     "ProcessBackend",
     "SlaveException",
+    "StopProcessGroup",
     "TPool",
     "ThreadBackend",
+    "WorkerException",
     "anonymousmemmap",
+    "background",
+    "copy",
+    "cpu_count",
+    "empty",
+    "empty_like",
     "fromiter",
+    "full",
+    "full_like",
+    "get_debug",
     "parallel",
+    "set_debug",
+    "total_memory",
 ]

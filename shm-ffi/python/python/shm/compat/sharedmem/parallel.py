@@ -165,16 +165,17 @@ class Parallel:
         for group in self._variables:
             group._begin(self.num_threads)
         self.rank, self.master = 0, True
-        self._team: Optional[_Team] = _Team(self._barrier)
+        team = _Team(self._barrier)
+        self._team: Optional[_Team] = team
         _results.flush()
         try:
             for rank in range(1, self.num_threads):
-                out = self._team.fork()
+                out = team.fork()
                 if out is not None:
                     self.rank, self.master, self._team, self._out = rank, False, None, out
                     break
         except BaseException:
-            self._team.kill()
+            team.kill()
             raise
         if self._team is not None:
             self._team.watch()
