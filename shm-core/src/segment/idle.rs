@@ -1,0 +1,132 @@
+//! The small segment that was detached last, unlocked but still open and mapped: whoever attaches it again at once need not open and map it anew.
+//!
+//! That is what a worker does that gets references to one array, task after task; opening, mapping, unmapping and closing take half of the time of
+//! an attach and a detach, and the page faults behind it are saved besides. What is idle is attached nowhere: its locks are given back, so nobody sees it, and it
+//! keeps nobody from a lease. Attaching checks everything as ever, of the name, the description and the locks; only the calls that
+//! would make what is there already are left out.
+//!
+//! What it costs is bounded: one segment in a process, at most [`LARGEST`] bytes, so no more than that stays allocated when its name is deleted by
+//! another process. Only persistent segments with a `shm://` name are kept (the others end with their last attachment, or would keep a file system
+//! from being unmounted), and none whose pages were locked or advised on. It goes before a fork, when this process deletes a name, and when another is
+//! kept. And none is kept before it was attached twice in a row.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::geteuid;
+
+use super::attachment::Key;
+use crate::header::{Header, Lifetime};
+use crate::name::SegmentName;
+use crate::sys::mapping::Mapping;
+use crate::sys::object::{self, Stat};
+use crate::sys::{Access, locks};
+
+/// No longer mapping is kept.
+const LARGEST: usize = 1 << 20;
+
+/// What let this process open an object: as long as all this is the same, it could open it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Permit {
+    owner: u32,
+    mode: u32,
+    user: u32,
+}
+
+impl Permit {
+    fn of(stat: &Stat) -> Permit {
+        Permit { owner: stat.owner, mode: stat.mode, user: geteuid().as_raw() }
+    }
+
+    /// The permit of an object that was opened by a name just now, if it may be kept one day.
+    pub(super) fn to_keep(
+        stat: &Stat,
+        name: &SegmentName,
+        header: &Header,
+        access: Access,
+    ) -> Option<Permit> {
+        let fits = header.lifetime == Lifetime::Persistent
+            && header.reserved_max <= LARGEST as u64
+            && name.is_shm()
+            && access != Access::CopyOnWrite;
+        fits.then(|| Permit::of(stat))
+    }
+}
+
+/// What a name leads to: an open object, and its mapping and what fstat(2) has just said of it, if it was kept.
+pub(super) struct Found {
+    pub(super) fd: OwnedFd,
+    pub(super) known: Option<(Mapping, Stat)>,
+}
+
+/// A segment that nobody has attached here any more.
+pub(super) struct Kept {
+    pub(super) fd: OwnedFd,
+    pub(super) mapping: Mapping,
+    pub(super) key: Key,
+    pub(super) name: SegmentName,
+    pub(super) permit: Permit,
+}
+
+/// See the head of this file.
+pub(crate) struct Idle {
+    kept: Option<Kept>,
+    /// What was detached last: a segment is kept from the second time in a row on, so that those which are attached once pay nothing for it.
+    last: Option<Key>,
+}
+
+impl Idle {
+    pub(super) const fn nothing() -> Idle {
+        Idle { kept: None, last: None }
+    }
+
+    /// Tells whether a segment that is just detached would be kept.
+    pub(super) fn wants(&mut self, key: Key) -> bool {
+        self.last.replace(key) == Some(key)
+    }
+
+    /// Gives the locks back and keeps the rest.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.let_go();
+        if kept.mapping.is_plain() && locks::unlock(kept.fd.as_fd(), locks::ALL).is_ok() {
+            self.kept = Some(kept);
+        }
+    }
+
+    /// What the name leads to, if that is what is kept here and it would be opened in the same way today.
+    pub(super) fn take(&mut self, name: &SegmentName, access: Access) -> Option<Found> {
+        self.kept.as_ref().filter(|kept| kept.key.2 == access as u8 && kept.name == *name)?;
+        let named = object::stat_name(name.path()).ok();
+        let kept = self.kept.as_ref()?;
+        let stat = named
+            .filter(|named| kept.is(named) && Permit::of(named) == kept.permit)
+            .and_then(|_| kept.stat());
+        match stat {
+            Some(stat) => {
+                self.kept.take().map(|Kept { fd, mapping, .. }| Found { fd, known: Some((mapping, stat)) })
+            }
+            None => {
+                self.let_go();
+                None
+            }
+        }
+    }
+
+    /// Closes and unmaps what is kept.
+    pub(super) fn let_go(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        if kept.stat().is_none() {
+            std::mem::forget(kept.fd); // its number is not ours any more
+        }
+    }
+}
+
+impl Kept {
+    fn is(&self, stat: &Stat) -> bool {
+        (stat.device, stat.inode) == (self.key.0, self.key.1)
+    }
+
+    /// What the descriptor leads to, unless it was closed, or is another file's by now, by the program's doing.
+    fn stat(&self) -> Option<Stat> {
+        object::stat(self.fd.as_fd()).ok().filter(|stat| self.is(stat))
+    }
+}
