@@ -32,7 +32,7 @@ pub use boolean::Bool;
 pub use fixed::{FixedBytes, FixedError, FixedText};
 pub use record::RecordField;
 #[doc(hidden)]
-pub use record::{bytemuck, describe, field, size_and_align};
+pub use record::{OnceBox, bytemuck, describe, field, size_and_align};
 pub use time::{DateTime, TimeSpan, Unit, unit};
 
 use crate::layout::{ByteOrder, ElementType};

@@ -9,6 +9,7 @@
 //! - [`Arena`]: many small objects in one segment, safe against killed processes.
 //! - [`layout`]: what elements are and where each lies ([`ElementType`], [`ArrayLayout`], [`Record`]).
 //! - [`element`]: the Rust types that may be elements ([`Element`], [`record!`]).
+//! - `cli`, with the feature of that name: the command-line tool `shm`.
 //! - [`Error`], [`ErrorKind`]: what was attempted, on what, why it failed and what to do.
 //!
 //! ```
@@ -32,6 +33,8 @@ compile_error!("shm-core supports 64-bit little-endian machines only (x86-64 and
 
 mod arena;
 mod array;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod contents;
 pub mod element;
 mod error;

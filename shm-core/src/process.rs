@@ -2,13 +2,16 @@
 //!
 //! A process id alone names nobody: ids are used again. An [`Identity`] adds the start time, the boot and the pid namespace, and its
 //! liveness is asked of the kernel with a pidfd. Where the kernel cannot know (another namespace or boot, no `/proc`) the answer is
-//! "unknown", never a guess. See pidfd_open(2) and proc_pid_stat(5).
+//! "unknown", never a guess. Where there are no pidfds `/proc` is asked alone. See pidfd_open(2) and proc_pid_stat(5).
 
-#![allow(unsafe_code, reason = "pthread_atfork is only reachable through libc")]
+#![allow(
+    unsafe_code,
+    reason = "pthread_atfork is only reachable through libc, and only the linker calls a function before main"
+)]
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
 /// A process, told apart from every other one on this machine.
@@ -77,7 +80,7 @@ impl Identity {
         let identity = Identity {
             pid,
             // Not by number: a /proc mounted in another pid namespace has somebody else there.
-            start_time: start_time("self").unwrap_or(0),
+            start_time: stat("self").map_or(0, |stat| stat.start_time),
             boot_id: boot_id().unwrap_or_default(),
             pid_namespace: own_pid_namespace().unwrap_or(0),
         };
@@ -109,12 +112,13 @@ impl Identity {
         };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
-            Err(rustix::io::Errno::SRCH) => return Liveness::Dead,
+            Err(Errno::SRCH) => return Liveness::Dead,
+            Err(Errno::NOSYS | Errno::PERM) => return self.liveness_without_pidfd(pid),
             Err(_) => return Liveness::Unknown,
         };
         // The pidfd pins the process, so the start time read now belongs to it or to nobody.
-        match start_time(&self.pid.to_string()) {
-            Some(start) if start != self.start_time => Liveness::Dead,
+        match stat(&self.pid.to_string()) {
+            Some(stat) if stat.start_time != self.start_time => Liveness::Dead,
             Some(_) => {
                 let mut poll = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
                 let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -127,18 +131,38 @@ impl Identity {
             None => Liveness::Unknown,
         }
     }
+
+    /// On Linux before 5.3, in a sandbox, under an emulator: one line of `/proc` has both, whose it is and whether it lives.
+    fn liveness_without_pidfd(&self, pid: Pid) -> Liveness {
+        match stat(&self.pid.to_string()) {
+            Some(stat) if stat.start_time != self.start_time || stat.has_ended => Liveness::Dead,
+            Some(_) => Liveness::Alive,
+            // A `/proc` may hide other users' processes, but signals know them.
+            None if rustix::process::test_kill_process(pid) == Err(Errno::SRCH) => Liveness::Dead,
+            None => Liveness::Unknown,
+        }
+    }
 }
 
-/// Asks `/proc` for the start time of a process, named by its id or "self".
-fn start_time(process: &str) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
-    parse_start_time(&stat)
+/// What `/proc` tells of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    /// It is a zombie, or on the way there.
+    has_ended: bool,
+    start_time: u64,
 }
 
-/// Field 22 of a stat line; the second field, the command's name, may contain anything, so counting starts behind its last parenthesis.
-fn parse_start_time(stat: &[u8]) -> Option<u64> {
+/// Asks `/proc` for a process, named by its id or "self".
+fn stat(process: &str) -> Option<Stat> {
+    parse_stat(&std::fs::read(format!("/proc/{process}/stat")).ok()?)
+}
+
+/// Fields 3 and 22 of a stat line; the second field, the command's name, may contain anything, so counting starts behind its last parenthesis.
+fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let rest = &stat[stat.iter().rposition(|b| *b == b')')? + 1..];
-    std::str::from_utf8(rest).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = std::str::from_utf8(rest).ok()?.split_ascii_whitespace();
+    let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
+    Some(Stat { has_ended, start_time: fields.nth(18)?.parse().ok()? })
 }
 
 fn boot_id() -> Option<[u8; 16]> {
@@ -154,13 +178,12 @@ fn own_pid_namespace() -> Option<u64> {
 }
 
 static FORKS: AtomicU64 = AtomicU64::new(0);
-static REGISTER: Once = Once::new();
 
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns how often the calling process was forked from an ancestor since this library was first used in one.
+/// Returns how often the calling process was forked from an ancestor since that ancestor loaded this library.
 ///
 /// A value that was stored before differs from the one now exactly in a forked child, so caches of thread and process ids can be
 /// told to be stale. It costs a load. Forks that bypass the C library (a bare `clone`) are not seen; nothing in this workspace makes those.
@@ -171,27 +194,31 @@ extern "C" fn count_fork() {
 /// ```
 #[inline]
 pub fn fork_count() -> u64 {
-    if !REGISTER.is_completed() {
-        register_fork_handlers();
+    // Also keeps the linker from leaving out what registers the handlers.
+    if cfg!(not(miri)) {
+        std::hint::black_box(&raw const AT_LOAD);
     }
     FORKS.load(Ordering::Relaxed)
 }
 
-#[cold]
-fn register_fork_handlers() {
-    REGISTER.call_once(|| {
-        // SAFETY: the handlers are functions of this library that live as long as the process; `count_fork` only adds to an atomic,
-        // which is safe in the child of a process with several threads, and the others only lock and unlock one lock.
-        let failed = unsafe {
-            libc::pthread_atfork(
-                Some(crate::segment::before_fork),
-                Some(crate::segment::after_fork),
-                Some(after_fork_in_child),
-            )
-        };
-        // It fails only without memory for three pointers.
-        assert_eq!(failed, 0, "pthread_atfork: out of memory");
-    });
+/// Run by the loader, before `main` or within `dlopen`: no thread of this process can fork meanwhile and leave a child in which the registration is
+/// half done for ever, as it would be in a `Once` at first use.
+#[used]
+#[cfg_attr(not(miri), unsafe(link_section = ".init_array"))]
+static AT_LOAD: extern "C" fn() = register_fork_handlers;
+
+extern "C" fn register_fork_handlers() {
+    // SAFETY: the handlers are functions of this library that live as long as the process; `count_fork` only adds to an atomic,
+    // which is safe in the child of a process with several threads, and the others only lock and unlock one lock.
+    let failed = unsafe {
+        libc::pthread_atfork(
+            Some(crate::segment::before_fork),
+            Some(crate::segment::after_fork),
+            Some(after_fork_in_child),
+        )
+    };
+    // It fails only without memory for three pointers.
+    assert_eq!(failed, 0, "pthread_atfork: out of memory");
 }
 
 extern "C" fn after_fork_in_child() {
@@ -206,9 +233,9 @@ mod tests {
     #[test]
     fn start_time_is_behind_any_command_name() {
         let stat = b"7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 424242 20";
-        assert_eq!(parse_start_time(stat), Some(424242));
-        assert_eq!(parse_start_time(b"7 (x"), None);
-        assert_eq!(parse_start_time(b"7 (x) S 1"), None);
+        assert_eq!(parse_stat(stat), Some(Stat { has_ended: false, start_time: 424242 }));
+        assert_eq!(parse_stat(b"7 (x"), None);
+        assert_eq!(parse_stat(b"7 (x) S 1"), None);
     }
 
     #[test]
@@ -228,7 +255,7 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let me = Identity::current();
         let pid = child.id();
-        let identity = Identity { pid, start_time: start_time(&pid.to_string()).unwrap(), ..me };
+        let identity = Identity { pid, start_time: stat(&pid.to_string()).unwrap().start_time, ..me };
         assert_eq!(identity.liveness(), Liveness::Alive);
         child.kill().unwrap();
         child.wait().unwrap();

@@ -377,6 +377,14 @@ typedef struct shm_channel_state_t {
     uint32_t reserved;
 } shm_channel_state_t;
 
+// A handle of a channel. Zero is no handle. A bounded queue of items of one size, for any number of senders and receivers;
+// Rust's `Channel` of a plain type of that size is the same. Whoever is killed with a message in its hands tears none and
+// blocks nobody.
+typedef struct shm_channel_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_channel_t;
+
 // A handle of a condition variable. Zero is no handle.
 //
 // Waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
@@ -461,6 +469,22 @@ typedef struct shm_sequencer_t {
     uint64_t id;
 } shm_sequencer_t;
 
+// A handle of a pool. Zero is no handle.
+//
+// A pool is a description: its workers are forked when something runs, and are gone when that is over.
+typedef struct shm_pool_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_pool_t;
+
+// A handle of a call in the background. Zero is no handle.
+//
+// It is a process that was forked for one call, and what that call returns.
+typedef struct shm_background_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_background_t;
+
 // How a worker ended.
 typedef int32_t shm_exit_t;
 
@@ -484,6 +508,29 @@ typedef struct shm_pool_failure_t {
     int32_t exit_value;
 } shm_pool_failure_t;
 
+// Does the work of one item that was sent to a kept worker, and makes its result with `shm_result_append`. It returns 0 when all went well; any
+// other number is the failure of this item. It leaves in no other way (no longjmp, no C++ exception).
+typedef int32_t (*shm_sent_item_t)(void *user, const void *item, uint64_t length);
+
+// A handle of kept workers. Zero is no handle.
+//
+// The workers are processes that were forked once, for one function, and serve map after map.
+typedef struct shm_kept_t {
+    // The number of the handle; 0 is none.
+    uint64_t id;
+} shm_kept_t;
+
+// Bytes of the caller's, as one of several.
+typedef struct shm_bytes_t {
+    // Where they are; NULL only if there are none.
+    const void *bytes;
+    // How many there are.
+    uint64_t length;
+} shm_bytes_t;
+
+// Takes the result of one item, in the master. Something else than 0 ends the run.
+typedef int32_t (*shm_reduce_t)(void *user, uint64_t item, const void *bytes, uint64_t length);
+
 // How items are shared out to workers.
 typedef int32_t shm_schedule_t;
 
@@ -495,6 +542,13 @@ typedef void (*shm_warning_t)(void *user, const char *text);
 
 // Is called around a fork.
 typedef void (*shm_fork_hook_t)(void *user);
+
+// Makes what a worker keeps from item to item, and leaves its address in `state`. It is called in the worker, when its first item comes; 0 is
+// success, and any other number is the failure of that item.
+typedef int32_t (*shm_make_state_t)(void *user, void **state);
+
+// Is called with what a worker has kept, in the worker, when that has nothing more to do.
+typedef void (*shm_drop_state_t)(void *user, void *state);
 
 // How a pool is set up. Zero in every field but `size` is the default; `SHM_POOL_OPTIONS_INIT` is that.
 typedef struct shm_pool_options_t {
@@ -524,15 +578,11 @@ typedef struct shm_pool_options_t {
     shm_fork_hook_t after_fork_child;
     // What all of these are called with. It lives as long as the pool.
     void *user;
+    // Makes a state for each worker that `shm_worker_state` finds; or NULL.
+    shm_make_state_t make_state;
+    // Ends such a state; or NULL. A worker that is killed, or exits, ends none.
+    shm_drop_state_t drop_state;
 } shm_pool_options_t;
-
-// A handle of a pool. Zero is no handle.
-//
-// A pool is a description: its workers are forked when something runs, and are gone when that is over.
-typedef struct shm_pool_t {
-    // The number of the handle; 0 is none.
-    uint64_t id;
-} shm_pool_t;
 
 // Does the work of one item, in a worker process. It returns 0 when all went well; any other number is the failure of this item. It leaves
 // in no other way (no longjmp, no C++ exception).
@@ -540,9 +590,6 @@ typedef int32_t (*shm_item_t)(void *user, uint64_t item);
 
 // The same with a result of a fixed size, whose bytes are zero at first.
 typedef int32_t (*shm_item_result_t)(void *user, uint64_t item, void *result);
-
-// Takes the result of one item, in the master. Something else than 0 ends the run.
-typedef int32_t (*shm_reduce_t)(void *user, uint64_t item, const void *bytes, uint64_t length);
 
 // All went well.
 #define SHM_STATUS_OK 0
@@ -1921,6 +1968,248 @@ shm_status_t shm_byte_channel_close(struct shm_byte_channel_t channel, int32_t *
 shm_status_t shm_byte_channel_state(struct shm_byte_channel_t channel,
                                     struct shm_channel_state_t *state);
 
+// Creates a channel, on its own under a name or without one.
+//
+// Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
+// reach. `options`: or NULL for the defaults; one without a name takes none. `item_size`: bytes of an item. `capacity`: how
+// many items it holds, 1 or more. `channel`: receives the handle, which `shm_channel_detach` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_ALREADY_EXISTS`, `SHM_STATUS_INVALID_NAME`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_OUT_OF_SPACE` and other errors of creating a segment.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_channel_create(const char *name,
+                                const struct shm_options_t *options,
+                                uint64_t item_size,
+                                uint64_t capacity,
+                                struct shm_channel_t *channel);
+
+// Attaches to the channel under a name.
+//
+// Parameters: `name`: as it was created. `item_size`: as it was created, so that nobody takes items for something else.
+// `channel`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND`, `SHM_STATUS_MISMATCH` for something else under that name, and other errors
+// of attaching.
+// Thread use: any thread.
+// Death: of the creator changes nothing, unless the segment's lifetime says so.
+shm_status_t shm_channel_attach(const char *name,
+                                uint64_t item_size,
+                                struct shm_channel_t *channel);
+
+// Attaches to the channel under a name, or creates it, without a race between the two.
+//
+// Parameters: as for `shm_channel_create`, but the name is not NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISMATCH` for something else under that name, or one with another parameter, and the
+// errors of creating and attaching.
+// Thread use: any thread.
+// Death: the name appears whole or not at all.
+shm_status_t shm_channel_create_or_attach(const char *name,
+                                          uint64_t item_size,
+                                          uint64_t capacity,
+                                          struct shm_channel_t *channel);
+
+// Adds a channel to the plan of a segment, beside the data that it is for.
+//
+// Parameters: `contents`: a handle. `entry`: a name that no other entry has; empty only for an only entry. `item_size`: bytes
+// of an item. `capacity`: how many items it holds, 1 or more.
+// Returns: as `shm_contents_add_array`.
+// Thread use: one thread at a time.
+// Death: no shared memory is touched.
+shm_status_t shm_contents_add_channel(struct shm_contents_t contents,
+                                      const char *entry,
+                                      uint64_t item_size,
+                                      uint64_t capacity);
+
+// Attaches to the channel in an entry of a segment.
+//
+// Parameters: `segment`: a segment attached for reading and writing. `entry`: the entry's name. `item_size`: as it was
+// planned. `channel`: receives the handle, which keeps the segment attached.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NO_SUCH_ENTRY`, `SHM_STATUS_MISMATCH`, `SHM_STATUS_NOT_SHARED` in a read-only or private
+// attachment.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_channel_attach_in(struct shm_segment_t segment,
+                                   const char *entry,
+                                   uint64_t item_size,
+                                   struct shm_channel_t *channel);
+
+// Makes a channel in zero bytes of the caller's, which are mapped shared between the processes that use it.
+//
+// Parameters: `address`: a multiple of 64. `length`: bytes there, `shm_channel_size` at least. They stay mapped until the last
+// handle is given back, are used at one address only in one process, and through handles only. `item_size`: bytes of an item.
+// `capacity`: how many items it holds, 1 or more. `channel`: receives the handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH` for too few bytes, `SHM_STATUS_IN_USE` if the bytes
+// are a primitive already, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: nobody else uses the bytes before this has returned.
+// Death: in the middle leaves bytes that are none yet; zero them and begin again.
+shm_status_t shm_channel_create_at(void *address,
+                                   uint64_t length,
+                                   uint64_t item_size,
+                                   uint64_t capacity,
+                                   struct shm_channel_t *channel);
+
+// Attaches to the channel at an address of the caller's.
+//
+// Parameters: as for `shm_channel_create_at`, without a capacity.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_MISALIGNED`, `SHM_STATUS_MISMATCH`.
+// Thread use: any thread.
+// Death: of others changes nothing here.
+shm_status_t shm_channel_attach_at(void *address,
+                                   uint64_t length,
+                                   uint64_t item_size,
+                                   struct shm_channel_t *channel);
+
+// Says how many bytes a channel takes at an address.
+//
+// Parameters: `item_size`: bytes of an item. `capacity`: how many items it
+// holds, 1 or more. `size`:
+// receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`.
+// Thread use: any thread.
+// Death: no shared memory is touched.
+shm_status_t shm_channel_size(uint64_t item_size, uint64_t capacity, uint64_t *size);
+
+// Gives the handle back. The channel itself stays where it is, for others.
+//
+// Parameters: `channel`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. It does not wait for threads that are using the handle: they finish, and new calls get
+// `SHM_STATUS_INVALID_HANDLE`.
+// Death: of the process gives all its handles back.
+shm_status_t shm_channel_detach(struct shm_channel_t channel);
+
+// Sends an item, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `channel`: a handle. `item`: its bytes, as many as an item has; NULL only if there are none.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CLOSED`, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`. The item has not
+// been sent then.
+// Thread use: any thread.
+// Death: of a sender half-way sends nothing, and blocks nobody.
+shm_status_t shm_channel_send(struct shm_channel_t channel,
+                              const void *item);
+
+// Sends an item, if that is possible at once.
+//
+// Parameters: `channel`: a handle. `item`: its bytes, as many as an item has; NULL only if there are none.
+// Returns: `SHM_STATUS_FULL` if there is no room; otherwise as `shm_channel_send`.
+// Thread use: as `shm_channel_send`.
+// Death: as `shm_channel_send`.
+shm_status_t shm_channel_try_send(struct shm_channel_t channel, const void *item);
+
+// Sends an item, waiting for a time at most.
+//
+// Parameters: `channel`: a handle. `item`: its bytes, as many as an item has; NULL only if there are none. `timeout_ns`: how
+// long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_channel_send`.
+// Thread use: as `shm_channel_send`.
+// Death: as `shm_channel_send`.
+shm_status_t shm_channel_send_timeout_ns(struct shm_channel_t channel,
+                                         const void *item,
+                                         int64_t timeout_ns);
+
+// Sends an item, waiting until a deadline at most.
+//
+// Parameters: `channel`: a handle. `item`: its bytes, as many as an item has; NULL only if there are none. `deadline_ns`: in
+// nanoseconds of `shm_clock_ns`; one that has passed still takes what is there, `SHM_FOREVER` waits as long as it takes.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_channel_send`.
+// Thread use: as `shm_channel_send`.
+// Death: as `shm_channel_send`.
+shm_status_t shm_channel_send_until_ns(struct shm_channel_t channel,
+                                       const void *item,
+                                       int64_t deadline_ns);
+
+// Sends an item, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `channel`: a handle. `item`: its bytes, as many as an item has; NULL only if there are none. `deadline_ns`: as for
+// `shm_channel_send_until_ns`.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_channel_send_until_ns`.
+// Thread use: as `shm_channel_send`.
+// Death: as `shm_channel_send`.
+shm_status_t shm_channel_send_interruptible_ns(struct shm_channel_t channel,
+                                               const void *item,
+                                               int64_t deadline_ns);
+
+// Receives an item, waiting as long as it takes. Signals do not end the wait.
+//
+// Parameters: `channel`: a handle. `item`: receives the bytes, as many as an item has; they are zero after an error.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CLOSED` when everything was received, `SHM_STATUS_INVALID_ARGUMENT`,
+// `SHM_STATUS_TOO_MANY_LOCKS`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of a receiver half-way leaves the item to the next one.
+shm_status_t shm_channel_recv(struct shm_channel_t channel,
+                              void *item);
+
+// Receives an item, if that is possible at once.
+//
+// Parameters: `channel`: a handle. `item`: receives the bytes, as many as an item has; they are zero after an error.
+// Returns: `SHM_STATUS_EMPTY` if there is none; otherwise as `shm_channel_recv`.
+// Thread use: as `shm_channel_recv`.
+// Death: as `shm_channel_recv`.
+shm_status_t shm_channel_try_recv(struct shm_channel_t channel,
+                                  void *item);
+
+// Receives an item, waiting for a time at most.
+//
+// Parameters: `channel`: a handle. `timeout_ns`: how long, in nanoseconds; 0 still takes what is there, `SHM_FOREVER` waits as
+// long as it takes. `item`: receives the bytes, as many as an item has; they are zero after an error.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_channel_recv`.
+// Thread use: as `shm_channel_recv`.
+// Death: as `shm_channel_recv`.
+shm_status_t shm_channel_recv_timeout_ns(struct shm_channel_t channel,
+                                         int64_t timeout_ns,
+                                         void *item);
+
+// Receives an item, waiting until a deadline at most.
+//
+// Parameters: `channel`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; one that has passed still takes what is
+// there, `SHM_FOREVER` waits as long as it takes. `item`: receives the bytes, as many as an item has; they are zero after an
+// error.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_channel_recv`.
+// Thread use: as `shm_channel_recv`.
+// Death: as `shm_channel_recv`.
+shm_status_t shm_channel_recv_until_ns(struct shm_channel_t channel,
+                                       int64_t deadline_ns,
+                                       void *item);
+
+// Receives an item, waiting until a deadline at most, or until a signal handler has run in this thread.
+//
+// Parameters: `channel`: a handle. `deadline_ns`: as for `shm_channel_recv_until_ns`. `item`: receives the bytes, as many as
+// an item has; they are zero after an error.
+// Returns: `SHM_STATUS_INTERRUPTED` after a signal: call again to go on; a signal that comes before the wait begins is not
+// noticed. Otherwise as `shm_channel_recv_until_ns`.
+// Thread use: as `shm_channel_recv`.
+// Death: as `shm_channel_recv`.
+shm_status_t shm_channel_recv_interruptible_ns(struct shm_channel_t channel,
+                                               int64_t deadline_ns,
+                                               void *item);
+
+// Closes the channel: nothing can be sent any more, and what was sent can be received.
+//
+// Parameters: `channel`: a handle. `was_open`: receives 1 if this call closed it, 0 if somebody had; or NULL.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_CORRUPTED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: half-way has closed it or not.
+shm_status_t shm_channel_close(struct shm_channel_t channel, int32_t *was_open);
+
+// Says how the channel is now.
+//
+// Parameters: `channel`: a handle. `state`: receives the numbers.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_channel_state(struct shm_channel_t channel,
+                               struct shm_channel_state_t *state);
+
+// Tells how many bytes an item of the channel has.
+//
+// Parameters: `channel`: a handle. `item_size`: receives the number.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread.
+// Death: of others changes nothing.
+shm_status_t shm_channel_item_size(struct shm_channel_t channel,
+                                   uint64_t *item_size);
+
 // Creates a condition variable, on its own under a name or without one.
 //
 // Parameters: `name`: `shm://NAME`, `NAME` or `file://PATH`, or NULL for one that only this process and those forked from it
@@ -2014,9 +2303,10 @@ shm_status_t shm_condvar_detach(struct shm_condvar_t condvar);
 //
 // Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
 // Returns: `SHM_STATUS_OK` with the mutex, after a notification (ask for the condition again: it may have changed since);
-// `SHM_STATUS_OWNER_DIED` *with the mutex*, as from `shm_mutex_lock`; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`,
-// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND` with nothing changed. After `SHM_STATUS_INVALID_ARGUMENT` (others wait
-// with another mutex), `SHM_STATUS_POISONED` and `SHM_STATUS_CORRUPTED` the mutex is *not* held any more.
+// `SHM_STATUS_OWNER_DIED` *with the mutex*, as from `shm_mutex_lock`; `SHM_STATUS_INVALID_ARGUMENT` if others wait with another
+// mutex, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND` with nothing changed,
+// the mutex still held. After `SHM_STATUS_POISONED` (somebody gave up what the mutex guards) it is *not* held any more; after
+// `SHM_STATUS_CORRUPTED` it is held if the wait could not begin (`shm_mutex_value` says).
 // Thread use: only the thread that holds the mutex.
 // Death: of a waiter takes no notification away from the others.
 shm_status_t shm_condvar_wait(struct shm_condvar_t condvar,
@@ -3857,6 +4147,93 @@ shm_status_t shm_sequencer_state(struct shm_sequencer_t sequencer,
 // Death: no shared memory is touched.
 int64_t shm_clock_ns(void);
 
+// Calls a function in a forked child, and returns at once.
+//
+// Parameters: `pool`: a handle; its retries, hooks and warning are for this call too, and without workers the function is called here and now. `work`,
+// `user`: the function, which makes its result with `shm_result_append`, and what it is called with. `background`: receives the handle, which
+// `shm_background_free` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_FORK`, `SHM_STATUS_OUT_OF_MEMORY`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`. That the function failed is what the wait returns.
+// Thread use: any thread. The process forks: other threads of it do not exist in the child.
+// Death: of the child is told to whoever waits, at once. Of this process, not of this thread, ends the child.
+shm_status_t shm_pool_background(struct shm_pool_t pool,
+                                 shm_action_t work,
+                                 void *user,
+                                 struct shm_background_t *background);
+
+// Waits for the end of a call in the background, as long as it takes. Signals do not end the wait, and their handlers run meanwhile.
+//
+// Parameters: `background`: a handle. `result`: receives the address of the bytes that the function has appended, which `shm_free` gives back; or NULL.
+// `length`: receives how many there are; or NULL.
+// Returns: `SHM_STATUS_OK`; `SHM_STATUS_CALLBACK_FAILED` if the function returned something else than 0, `SHM_STATUS_WORKER_DIED` if the child was
+// killed, both after as many new tries as the pool allows (`shm_pool_failure` has pid, signal and exit code); `SHM_STATUS_FORK` if there was no other
+// process for another try; `SHM_STATUS_BUSY` while another thread uses the handle; `SHM_STATUS_INHERITED` in a forked child;
+// `SHM_STATUS_OUT_OF_MEMORY`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`. Another wait says the same again.
+// Thread use: any thread, one at a time.
+// Death: of the child ends the wait, at once.
+shm_status_t shm_background_wait(struct shm_background_t background,
+                                 void **result,
+                                 uint64_t *length);
+
+// Looks whether a call in the background has ended.
+//
+// Parameters: `background`: a handle. `result`, `length`: as for `shm_background_wait`.
+// Returns: `SHM_STATUS_BUSY` if it has not; otherwise as `shm_background_wait`.
+// Thread use: as `shm_background_wait`.
+// Death: as `shm_background_wait`.
+shm_status_t shm_background_try_wait(struct shm_background_t background, void **result, uint64_t *length);
+
+// Waits for the end of a call in the background, for a time at most.
+//
+// Parameters: `background`: a handle. `timeout_ns`: how long, in nanoseconds; `SHM_FOREVER` waits as long as it takes. `result`, `length`: as for
+// `shm_background_wait`.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative time; otherwise as `shm_background_wait`.
+// Thread use: as `shm_background_wait`.
+// Death: as `shm_background_wait`.
+shm_status_t shm_background_wait_timeout_ns(struct shm_background_t background,
+                                            int64_t timeout_ns,
+                                            void **result,
+                                            uint64_t *length);
+
+// Waits for the end of a call in the background, until a deadline at most.
+//
+// Parameters: `background`: a handle. `deadline_ns`: in nanoseconds of `shm_clock_ns`; `SHM_FOREVER` waits as long as it takes. `result`, `length`: as
+// for `shm_background_wait`.
+// Returns: `SHM_STATUS_TIMED_OUT`, `SHM_STATUS_INVALID_ARGUMENT` for a negative deadline; otherwise as `shm_background_wait`.
+// Thread use: as `shm_background_wait`.
+// Death: as `shm_background_wait`.
+shm_status_t shm_background_wait_until_ns(struct shm_background_t background,
+                                          int64_t deadline_ns,
+                                          void **result,
+                                          uint64_t *length);
+
+// Kills the child, unless it has ended. There is no other try, and waiting says that it died.
+//
+// Parameters: `background`: a handle.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BUSY` while another thread uses the handle, `SHM_STATUS_INHERITED` in a forked child,
+// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, one at a time.
+// Death: of the child before that changes nothing.
+shm_status_t shm_background_kill(struct shm_background_t background);
+
+// Tells the process id of the child.
+//
+// Parameters: `background`: a handle. `pid`: receives it; -1 if the call has ended, or there was no child.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BUSY` while another thread uses the handle, `SHM_STATUS_INHERITED` in a forked child,
+// `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, one at a time.
+// Death: of the child is noticed by the next wait; until then this is what its process id was.
+shm_status_t shm_background_pid(struct shm_background_t background,
+                                int64_t *pid);
+
+// Gives the handle of a call in the background back. A child that has not ended is killed.
+//
+// Parameters: `background`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; if another one is waiting, the child is killed when that wait ends.
+// Death: of the process ends the child. A forked child of this process gives nothing but its handle back.
+shm_status_t shm_background_free(struct shm_background_t background);
+
 // Says how many failures the last run of this thread had: 1 if it failed, or one for each item that it went on without.
 //
 // Parameters: none.
@@ -3885,6 +4262,78 @@ shm_status_t shm_pool_failure(uint64_t index,
 shm_status_t shm_pool_unfinished(uint64_t index,
                                  uint64_t *first,
                                  uint64_t *end);
+
+// Forks the workers of a pool now, for a function, and keeps them for many maps. It is also the way for a program with threads: fork
+// before the threads start; the maps fork nothing, unless a worker that has ended is replaced.
+//
+// Parameters: `pool`: a handle of a pool without `SHM_POOL_ORDERED`; with `SHM_POOL_SKIP_FAILED` the maps go on without the items that fail, and
+// `make_state` makes each worker's state, which lasts from map to map. `work`, `user`: the function and what it is called with. `kept`: receives the
+// handle, which `shm_kept_free` gives back.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_FORK`, `SHM_STATUS_OUT_OF_MEMORY`, `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`,
+// `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread. The workers have a copy of the memory that is not shared, as it is now.
+// Death: of this process, not of this thread, ends the workers.
+shm_status_t shm_pool_keep(struct shm_pool_t pool,
+                           shm_sent_item_t work,
+                           void *user,
+                           struct shm_kept_t *kept);
+
+// Sends items of a fixed size to kept workers, and collects results of a fixed size in order.
+//
+// Parameters: `kept`: a handle. `items`, `item_size`, `count`: `count` items of so many bytes, one behind the other. `results`, `result_size`: receive the
+// results, of so many bytes each; what a shorter one leaves is zero, and so are the results of items that failed.
+// Returns: as `shm_pool_for`, and after a failure in a worker the workers are gone, unless the pool skips: `SHM_STATUS_ENDED` from then on.
+// `SHM_STATUS_LIMIT_EXCEEDED` if a result was longer than `result_size`, which is cut; `SHM_STATUS_BUSY` while another thread uses the handle;
+// `SHM_STATUS_INHERITED` in a forked child; `SHM_STATUS_SIZE_OVERFLOW`. Bad arguments change nothing.
+// Thread use: any thread, one at a time.
+// Death: of a worker is the failure of its item. Of the master ends the workers.
+shm_status_t shm_kept_map(struct shm_kept_t kept,
+                          const void *items,
+                          uint64_t item_size,
+                          uint64_t count,
+                          void *results,
+                          uint64_t result_size);
+
+// Sends items of any length to kept workers, and calls a function in the master for each result.
+//
+// Parameters: `kept`: a handle. `items`, `count`: the items. `reduce`, `reduce_user`: what takes the results as they arrive, in no particular order, in
+// the calling thread.
+// Returns: as `shm_kept_map`; `SHM_STATUS_CALLBACK_FAILED` also if `reduce` returned something else than 0: the workers are gone then.
+// Thread use: any thread, one at a time.
+// Death: as `shm_kept_map`.
+shm_status_t shm_kept_map_bytes(struct shm_kept_t kept,
+                                const struct shm_bytes_t *items,
+                                uint64_t count,
+                                shm_reduce_t reduce,
+                                void *reduce_user);
+
+// Says how many kept workers there are.
+//
+// Parameters: `kept`: a handle. `workers`: receives the number; 0 means that the maps run in the calling thread.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_BUSY` while another thread uses the handle, `SHM_STATUS_INHERITED` in a forked child,
+// `SHM_STATUS_INVALID_ARGUMENT`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread, one at a time.
+// Death: of workers changes nothing here.
+shm_status_t shm_kept_worker_count(struct shm_kept_t kept,
+                                   uint64_t *workers);
+
+// Tells the process id of a kept worker.
+//
+// Parameters: `kept`: a handle. `rank`: which worker, from 0 on. `pid`: receives its process id.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_FOUND` if there are not so many; otherwise as `shm_kept_worker_count`.
+// Thread use: any thread, one at a time.
+// Death: of a worker is noticed by the next map; until then this is what its process id was.
+shm_status_t shm_kept_pid(struct shm_kept_t kept,
+                          uint64_t rank,
+                          int64_t *pid);
+
+// Gives the handle of kept workers back: they end, and are gone when this returns.
+//
+// Parameters: `kept`: a handle, which is none afterwards.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND`.
+// Thread use: any thread; if another one is in a map, the workers end when that is over.
+// Death: of the process ends the workers. A forked child of this process gives nothing but its handle back.
+shm_status_t shm_kept_free(struct shm_kept_t kept);
 
 // Describes a pool of worker processes.
 //
@@ -3965,6 +4414,15 @@ shm_status_t shm_pool_map_bytes(struct shm_pool_t pool,
 shm_status_t shm_worker_rank(uint64_t *rank,
                              uint64_t *workers);
 
+// Finds what this worker keeps from item to item, as the pool's `make_state` has made it.
+//
+// Parameters: `state`: receives its address.
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT` if the pool was made without `make_state`, and in a call in the background,
+// `SHM_STATUS_NOT_IN_POOL`.
+// Thread use: the thread in which a pool calls a function. No other worker sees the state.
+// Death: of a worker takes its state with it; its successor makes a fresh one.
+shm_status_t shm_worker_state(void **state);
+
 // Calls a function while no other worker of the run is in a critical section.
 //
 // Parameters: `section`, `user`: the function and what it is called with.
@@ -3978,7 +4436,8 @@ shm_status_t shm_worker_critical(shm_action_t section,
 // Calls a function in the order of the items: when those of all earlier items are over, or their items are done without one.
 //
 // Parameters: `section`, `user`: the function and what it is called with.
-// Returns: as `shm_worker_critical`; `SHM_STATUS_INVALID_ARGUMENT` also if the pool was made without `SHM_POOL_ORDERED`.
+// Returns: as `shm_worker_critical`; `SHM_STATUS_INVALID_ARGUMENT` also if the pool was made without `SHM_POOL_ORDERED`,
+// and if the item has had its turn.
 // Thread use: the thread in which a pool calls a function, once for an item. The section does not leave by longjmp(3) or an exception.
 // Death: of a worker in the section is the failure of its item, and the next one's turn comes.
 shm_status_t shm_worker_ordered(shm_action_t section,
@@ -3987,7 +4446,7 @@ shm_status_t shm_worker_ordered(shm_action_t section,
 // Makes the result of this item longer.
 //
 // Parameters: `bytes`, `length`: what is added at its end; NULL only if that is nothing.
-// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL` outside of a function that `shm_pool_map_bytes` calls, `SHM_STATUS_INVALID_ARGUMENT`,
+// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL` outside of a function that `shm_pool_map_bytes`, a map of kept workers or `shm_pool_background` calls, `SHM_STATUS_INVALID_ARGUMENT`,
 // `SHM_STATUS_OUT_OF_MEMORY`.
 // Thread use: the thread in which a pool calls a function.
 // Death: what was added goes with the worker; a second try begins anew.
@@ -4013,7 +4472,7 @@ shm_status_t shm_result_append(const void *bytes,
 #define SHM_ENTRY_INFO_INIT { sizeof(shm_entry_info_t), NULL, 0, 0, 0, 0, 0, 0, 0, { 0 } }
 
 // The default options of a pool.
-#define SHM_POOL_OPTIONS_INIT { sizeof(shm_pool_options_t), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+#define SHM_POOL_OPTIONS_INIT { sizeof(shm_pool_options_t), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 // A failure's description to be filled in.
 #define SHM_POOL_FAILURE_INIT { sizeof(shm_pool_failure_t), 0, 0, 0, 0, 0, 0, 0 }

@@ -62,23 +62,32 @@ struct owner_died : error {
     using error::error;
 };
 
+namespace detail {
+
+/// Throws what belongs to a status.
+[[noreturn]] inline void raise(shm_status_t status, const std::string &text)
+{
+    switch (status) {
+    case SHM_STATUS_TIMED_OUT:
+        throw timed_out(status, text);
+    case SHM_STATUS_NOT_FOUND:
+        throw not_found(status, text);
+    case SHM_STATUS_ALREADY_EXISTS:
+        throw already_exists(status, text);
+    case SHM_STATUS_OWNER_DIED:
+        throw owner_died(status, text);
+    default:
+        throw error(status, text);
+    }
+}
+
+}  // namespace detail
+
 /// Throws unless the status is SHM_STATUS_OK.
 inline void check(shm_status_t status)
 {
-    switch (status) {
-    case SHM_STATUS_OK:
-        return;
-    case SHM_STATUS_TIMED_OUT:
-        throw timed_out(status, shm_last_error());
-    case SHM_STATUS_NOT_FOUND:
-        throw not_found(status, shm_last_error());
-    case SHM_STATUS_ALREADY_EXISTS:
-        throw already_exists(status, shm_last_error());
-    case SHM_STATUS_OWNER_DIED:
-        throw owner_died(status, shm_last_error());
-    default:
-        throw error(status, shm_last_error());
-    }
+    if (status != SHM_STATUS_OK)
+        detail::raise(status, shm_last_error());
 }
 
 /// A handle that is given back by `end` when this goes, unless that has been done already.
@@ -955,11 +964,18 @@ public:
     void notify_all() { check(shm_condvar_notify_all(get())); }
 
 private:
-    /// After these errors the mutex is not held any more, and the lock must not give it up.
+    /// After some errors the mutex is not held any more, and the lock must not give it up.
     static void held_after(std::unique_lock<mutex> &lock, shm_status_t status)
     {
-        if (status == SHM_STATUS_INVALID_ARGUMENT || status == SHM_STATUS_POISONED || status == SHM_STATUS_CORRUPTED)
-            (void)lock.release();
+        if (status == SHM_STATUS_OK)
+            return;
+        if (status != SHM_STATUS_OWNER_DIED) {
+            const std::string why = shm_last_error();
+            void *value = nullptr;
+            if (shm_mutex_value(lock.mutex()->get(), &value, nullptr) == SHM_STATUS_NOT_HELD)
+                (void)lock.release();
+            detail::raise(status, why);
+        }
         check(status);
     }
 };

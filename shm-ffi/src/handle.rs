@@ -14,7 +14,7 @@
 //! handle back marks the slot retired first and then looks at everybody's places. So either the user sees that the handle is gone, or the other
 //! sees the user; in that case the handle is gone at once, and the object goes with its last user. Nobody waits. These are hazard pointers (Maged
 //! M. Michael, "Hazard Pointers: Safe Memory Reclamation for Lock-Free Objects", 2004). What keeps the store before the load is the business of
-//! `barrier`: in the usual case membarrier(2), on the side of whoever gives the handle back, so that a call needs no atomic
+//! `membarrier`: in the usual case membarrier(2), on the side of whoever gives the handle back, so that a call needs no atomic
 //! read-modify-write at all.
 //!
 //! # Fork
@@ -22,8 +22,8 @@
 
 #![allow(unsafe_code, reason = "objects are reached through pointers that slots and pins keep valid")]
 
-use crate::barrier;
 use crate::error::{Failure, Outcome};
+use crate::membarrier;
 use crate::pin::{self, At, Desk, Held};
 use crate::status::*;
 use std::marker::PhantomData;
@@ -203,7 +203,7 @@ pub(crate) fn pin<H: Handle>(handle: H) -> Outcome<Pin<H::Object>> {
     let Some(slot) = slot(id) else { return Err(refuse(id, H::Object::KIND, H::Object::NAME)) };
     let desk = pin::desk();
     let place = desk.put(id);
-    barrier::light();
+    membarrier::light();
     if slot.state.load(Acquire) != id {
         desk.clear(place);
         settle(slot, id);
@@ -360,7 +360,7 @@ fn inherited(name: &str) -> Failure {
 #[inline(always)]
 fn remove(desk: &Desk, place: At, slot: &'static Slot, id: u64) {
     desk.clear(place);
-    barrier::light();
+    membarrier::light();
     if slot.state.load(Relaxed) != id {
         settle(slot, id);
     }
@@ -439,7 +439,7 @@ fn settle(slot: &'static Slot, id: u64) {
 /// Ends the object of a retired slot, unless somebody uses it. `restore`: an object that will not end gets its handle back.
 fn take_away(slot: &'static Slot, id: u64, restore: bool) -> Outcome {
     // Whoever finds the slot retired from here on leaves the object alone, and whoever does not is seen on a desk.
-    if !barrier::heavy() || pin::anybody_uses(id) {
+    if !membarrier::heavy() || pin::anybody_uses(id) {
         return Ok(());
     }
     let (retired, freeing) = (id & !KIND_MASK | RETIRED, id & !KIND_MASK | FREEING);

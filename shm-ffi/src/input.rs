@@ -23,6 +23,11 @@ pub(crate) struct Output<T>(NonNull<T>);
 pub(crate) struct Wanted<T>(Option<Output<T>>);
 
 impl<T: Copy> Wanted<T> {
+    /// Whether there is a place for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn put(self, result: T) {
         if let Some(output) = self.0 {
             output.put(result);

@@ -11,7 +11,7 @@
 //!
 //! Underneath, and not in the header: `guard` (no panic and no Rust error gets out), `input` and `info` (what comes in
 //! and goes out), `handle`
-//! (ids and objects), `pin` (what a thread uses and holds), `barrier` (why that costs so little). The names follow the grammar in
+//! (ids and objects), `pin` (what a thread uses and holds), `membarrier` (why that costs so little). The names follow the grammar in
 //! `README.md`.
 //!
 //! # What callers of every function promise
@@ -49,11 +49,11 @@ mod sync;
 mod pool;
 
 // What is underneath.
-mod barrier;
 mod guard;
 mod handle;
 mod info;
 mod input;
+mod membarrier;
 mod pin;
 
 pub use array::*;

@@ -49,3 +49,21 @@ pub(crate) unsafe fn bytes<'a>(bytes: *const c_void, length: u64, what: &str) ->
     // SAFETY: so many readable bytes, the caller says.
     Ok(unsafe { std::slice::from_raw_parts(bytes.cast(), length) })
 }
+
+/// Room for bytes of the caller's, zeroed: after a failure nobody takes what was there for a result.
+///
+/// # Safety
+/// `place` is NULL, or points to that many writable bytes, which nobody else uses while this is used.
+pub(crate) unsafe fn room<'a>(place: *mut c_void, length: usize, what: &str) -> Outcome<&'a mut [u8]> {
+    if length == 0 {
+        return Ok(&mut []);
+    }
+    if place.is_null() {
+        return Err(Failure::argument(format_args!("the argument `{what}` is NULL")));
+    }
+    // SAFETY: so many writable bytes, the caller says; zeros are bytes.
+    unsafe {
+        place.write_bytes(0, length);
+        Ok(std::slice::from_raw_parts_mut(place.cast(), length))
+    }
+}

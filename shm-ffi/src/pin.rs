@@ -12,8 +12,8 @@
 
 #![allow(unsafe_code, reason = "the guards on a desk are touched by its own thread only, which no type says")]
 
-use crate::barrier;
 use crate::handle::settle_id;
+use crate::membarrier;
 pub(crate) use crate::sync::Held;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::{self, MaybeUninit};
@@ -90,7 +90,7 @@ pub(crate) fn desk() -> &'static Desk {
 #[inline(never)]
 fn take_desk() -> &'static Desk {
     watch_forks();
-    barrier::prepare();
+    membarrier::prepare();
     let desk = desks().find(|desk| desk.taken.compare_exchange(false, true, AcqRel, Relaxed).is_ok());
     let desk = desk.unwrap_or_else(new_desk);
     // Whoever gives a handle back from here on sees that this desk is taken, or this thread sees that the handle is gone.
@@ -306,7 +306,7 @@ impl Drop for Leave {
         let Some(desk) = MINE.take() else { return };
         let mut ids = Vec::new();
         desk.abandon(|id| ids.push(id));
-        barrier::light();
+        membarrier::light();
         ids.into_iter().for_each(settle_id);
         desk.taken.store(false, Release);
     }

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{HOME, Scratch, has, library, static_library, succeed};
 
@@ -128,13 +128,57 @@ fn library_exports_what_the_header_declares_and_nothing_else() {
     if !has("nm", "the list of exported symbols") {
         return;
     }
+    let declared: BTreeSet<String> = functions(&header()).into_keys().collect();
+    assert_eq!(exported(), declared);
+}
+
+/// The dynamic symbols of the library.
+fn exported() -> BTreeSet<String> {
     let output =
         succeed(Command::new("nm").args(["--dynamic", "--defined-only", "--format=posix"]).arg(library()));
     let text = String::from_utf8(output.stdout).unwrap();
-    let exported: BTreeSet<String> =
-        text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-    let declared: BTreeSet<String> = functions(&header()).into_keys().collect();
-    assert_eq!(exported, declared);
+    text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// The symbols of all versions so far: programs that exist are linked against them. New ones are added to the list, and none is taken out of it
+/// without another soname.
+#[test]
+fn no_symbol_vanishes_and_each_is_ours() {
+    if !has("nm", "the list of symbols that were promised") {
+        return;
+    }
+    let list = std::fs::read_to_string(Path::new(HOME).join("abi/symbols.txt")).unwrap();
+    let promised: BTreeSet<String> = list.lines().map(str::to_owned).collect();
+    assert_eq!(list.lines().count(), promised.len(), "a symbol stands there twice");
+    let exported = exported();
+    let vanished: Vec<&String> = promised.difference(&exported).collect();
+    assert!(
+        vanished.is_empty(),
+        "programs need these, which the library does not export any more: {vanished:?}"
+    );
+    let new: Vec<&String> = exported.difference(&promised).collect();
+    assert!(new.is_empty(), "add to abi/symbols.txt what will be there for ever: {new:?}");
+    assert!(promised.iter().all(|symbol| symbol.starts_with("shm_")), "{promised:?}");
+}
+
+#[test]
+fn layout_of_structs_and_numbers_stay() {
+    let folder = Scratch::new("layout");
+    let source = Path::new(HOME).join("tests/c/layout.c");
+    let text = std::fs::read_to_string(&source).unwrap();
+    let header = header();
+    // Whatever the header has is in the list.
+    let structs = header.lines().filter_map(|line| line.strip_prefix("typedef struct ")?.strip_suffix(" {"));
+    let missing: Vec<&str> =
+        structs.filter(|name| !text.contains(&format!("HOLDS(sizeof({name}) =="))).collect();
+    assert!(missing.is_empty(), "add the layout of {missing:?} to tests/c/layout.c");
+    let numbers = header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
+    let numbers =
+        numbers.map(|(name, _)| name).filter(|name| name.starts_with("SHM_") && !name.ends_with("_INIT"));
+    let missing: Vec<&str> = numbers.filter(|name| !text.contains(&format!("HOLDS({name} =="))).collect();
+    assert!(missing.is_empty(), "add {missing:?} to tests/c/layout.c");
+    support::compile("cc", &["-std=c11", "-x", "c"], &source, &folder.path.join("layout-c"));
+    support::compile("c++", &["-std=c++17", "-x", "c++"], &source, &folder.path.join("layout-cpp"));
 }
 
 #[test]
@@ -169,13 +213,32 @@ fn static_library_suffices() {
 
 #[test]
 fn python_attaches_through_the_library_alone() {
-    if !has("python3", "the array that ctypes attaches") {
-        return;
+    let pythons = pythons();
+    if pythons.is_empty() {
+        support::say("skipped: the array that ctypes attaches, because there is no python3 here");
     }
+    pythons.iter().for_each(|python| attach_by_ctypes(python));
+}
+
+/// The Pythons of this machine: the one that is found first, and all that pyenv has, the oldest and the newest among them. (A command of pyenv's on
+/// the search path may do no more than say that its version is not switched on.)
+fn pythons() -> Vec<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| std::env::home_dir().map(|home| home.join(".pyenv"))).unwrap_or_default();
+    let versions = std::fs::read_dir(root.join("versions")).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin/python3")).collect();
+    found.push("python3".into());
+    found.retain(|python| {
+        Command::new(python).arg("--version").output().is_ok_and(|output| output.status.success())
+    });
+    found
+}
+
+fn attach_by_ctypes(python: &Path) {
     let name = format!("shm://{}", shm_testkit::unique_name("ctypes"));
     let _cleanup = shm_testkit::Cleanup::of([name.trim_start_matches("shm://")]);
     let array = shm_core::SharedArray::<f64, _>::from_fn(name.as_str(), 4, |i| i as f64 / 2.0).unwrap();
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python);
     command.arg(Path::new(HOME).join("tests/attach.py")).arg(library()).arg(&name);
     let output = succeed(&mut command);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "[0.0, 0.5, 1.0, 1.5]\n");

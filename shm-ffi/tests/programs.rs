@@ -2,11 +2,11 @@
 
 mod support;
 
-use shm_testkit::{Cleanup, Watchdog, leftovers, unique_name};
+use shm_testkit::{Watchdog, unique_name};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::{HOME, Scratch, compile, has, say, succeed};
+use support::{HOME, Prefix, Scratch, compile, has, succeed};
 
 /// Each of these programs has threads of its own; several at a time take longer.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -71,15 +71,6 @@ fn run(name: &str, way: Way) {
     assert!(String::from_utf8_lossy(&output.stdout).contains("all well"), "{name} did not come to its end");
 }
 
-/// Removes what a program left under its prefix.
-struct Prefix(String);
-
-impl Drop for Prefix {
-    fn drop(&mut self) {
-        drop(Cleanup::of(leftovers(&self.0)));
-    }
-}
-
 /// A test of each program in each way.
 macro_rules! programs {
     ($($name:ident)*) => {
@@ -102,7 +93,7 @@ macro_rules! programs {
         mod address_sanitizer {
             $(#[test]
             fn $name() {
-                if super::sanitizer_works() {
+                if super::support::sanitizer_works() {
                     super::run(stringify!($name), super::Way::AddressSanitizer);
                 }
             })*
@@ -110,24 +101,10 @@ macro_rules! programs {
     };
 }
 
-programs! { smoke arrays segments misuse threads wrapper locks waits pool }
+programs! { smoke arrays segments misuse threads wrapper locks waits pool executor kinds sizes }
 
 #[test]
 fn threads_in_a_sandbox() {
     run("threads", Way::Sandbox("early"));
     run("threads", Way::Sandbox("late"));
-}
-
-/// Whether the C compiler can link with AddressSanitizer, and the result runs here.
-fn sanitizer_works() -> bool {
-    let folder = Scratch::new("sanitizer");
-    let (source, program) = (folder.path.join("empty.c"), folder.path.join("empty"));
-    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let built = Command::new("cc").args(["-fsanitize=address", "-o"]).arg(&program).arg(&source).output();
-    let works = built.is_ok_and(|built| built.status.success())
-        && Command::new(&program).output().is_ok_and(|ran| ran.status.success());
-    if !works {
-        say("skipped: programs with AddressSanitizer, because it does not work here");
-    }
-    works
 }

@@ -1,14 +1,20 @@
 //! [`MapReduce`]: how a pool is set up. What it does is in `map.rs` and `crew.rs`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::cpus;
 use crate::error::Error;
 use crate::fork::{DiesWith, Forking};
 use crate::hooks::Hooks;
+use crate::master::JobKind;
 use crate::recovery::Policy;
 use crate::schedule::Schedule;
 use crate::warning::Warning;
+
+/// In place of a number of workers.
+const NOT_ASKED: usize = usize::MAX;
 
 /// Forks workers that call a function for each of many items, and collects the results.
 ///
@@ -46,11 +52,15 @@ use crate::warning::Warning;
 /// ```
 pub struct MapReduce<P = fn(usize, usize)> {
     workers: Option<usize>,
-    default_workers: OnceLock<usize>,
+    /// What the environment grants; [`NOT_ASKED`] before the first question. (A fork during the first use of a `OnceLock` would leave a child that
+    /// cannot use it.)
+    default_workers: AtomicUsize,
     serial_below: usize,
     retries: usize,
+    first_item: usize,
     schedule: Option<Schedule>,
     pub(crate) ordered: bool,
+    heartbeat: Option<Duration>,
     warning: Warning,
     hooks: Hooks,
     pub(crate) progress: Option<Arc<P>>,
@@ -72,11 +82,13 @@ impl MapReduce {
     pub fn new() -> MapReduce {
         MapReduce {
             workers: None,
-            default_workers: OnceLock::new(),
+            default_workers: AtomicUsize::new(NOT_ASKED),
             serial_below: 0,
             retries: 0,
+            first_item: 0,
             schedule: None,
             ordered: false,
+            heartbeat: None,
             warning: Warning::Once,
             hooks: Hooks::NONE,
             progress: None,
@@ -160,6 +172,31 @@ impl<P> MapReduce<P> {
         self
     }
 
+    /// Sets the number that messages have for the first item (default: 0); the others follow.
+    ///
+    /// For loops over a range that begins elsewhere: the texts of errors then speak of the numbers that the program's user knows. What the
+    /// methods of [`Error`](crate::Error) return are indices, from 0 on, as ever. Chunks of an array, and items that are sent to kept workers, are always
+    /// counted from 0.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok().first_item(1900);
+    /// let error = pool.map(1900..2000, |_worker, year| assert_ne!(year, 1917)).unwrap_err();
+    /// assert_eq!(error.item(), Some(17));
+    /// assert!(error.to_string().contains("at item 1917"), "{error}");
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    #[must_use]
+    pub fn first_item(mut self, first: usize) -> MapReduce<P> {
+        self.first_item = first;
+        self
+    }
+
+    /// What the items of a map stand for.
+    pub(crate) fn items_for_themselves(&self) -> JobKind {
+        JobKind::Map { first: self.first_item }
+    }
+
     pub(crate) fn policy(&self) -> Policy {
         Policy { retries: self.retries, skip: false }
     }
@@ -239,12 +276,39 @@ impl<P> MapReduce<P> {
             default_workers: self.default_workers,
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
+            heartbeat: self.heartbeat,
             warning: self.warning,
             hooks: self.hooks,
             progress: Some(Arc::new(progress)),
         }
+    }
+
+    /// Has [`progress`](MapReduce::progress) called at least so often while the master waits for its workers, and whenever a signal's handler has run in its
+    /// thread, with unchanged numbers if nothing has arrived.
+    ///
+    /// For programs that have to look after something else meanwhile, such as an interpreter whose signals are handled later than they come. A
+    /// `progress` that panics ends the workers and the map. It concerns the maps that fork their workers.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::time::Duration;
+    /// let patience = std::cell::Cell::new(3);
+    /// let pool = MapReduce::new().workers(1).threads_ok().heartbeat(Duration::from_millis(10)).progress(|done, total| {
+    ///     patience.set(patience.get() - 1);
+    ///     if patience.get() == 0 && done < total {
+    ///         std::panic::resume_unwind(Box::new("it takes too long"));
+    ///     }
+    /// });
+    /// let map = || pool.map(0..1, |_, _| std::thread::sleep(Duration::from_secs(60)));
+    /// assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(map)).is_err());
+    /// ```
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration) -> MapReduce<P> {
+        self.heartbeat = Some(every);
+        self
     }
 
     /// Says that a master with several threads is known to be fine: its other threads hold no lock that the function needs.
@@ -336,7 +400,14 @@ impl<P> MapReduce<P> {
     /// assert!(shm_pool::MapReduce::new().worker_count() >= 1);
     /// ```
     pub fn worker_count(&self) -> usize {
-        self.workers.unwrap_or_else(|| *self.default_workers.get_or_init(cpus::default_workers))
+        self.workers.unwrap_or_else(|| match self.default_workers.load(Ordering::Relaxed) {
+            NOT_ASKED => {
+                let workers = cpus::default_workers();
+                self.default_workers.store(workers, Ordering::Relaxed);
+                workers
+            }
+            workers => workers,
+        })
     }
 
     /// Whether so many items are worked on in the master.
@@ -346,7 +417,12 @@ impl<P> MapReduce<P> {
 
     /// How a team of this pool is forked.
     pub(crate) fn forking(&self, dies_with: DiesWith) -> Forking {
-        Forking { hooks: self.hooks.clone(), warning: self.warning.clone(), dies_with }
+        Forking {
+            hooks: self.hooks.clone(),
+            warning: self.warning.clone(),
+            dies_with,
+            heartbeat: self.heartbeat,
+        }
     }
 }
 
@@ -362,11 +438,13 @@ impl<P> Clone for MapReduce<P> {
     fn clone(&self) -> MapReduce<P> {
         MapReduce {
             workers: self.workers,
-            default_workers: self.default_workers.clone(),
+            default_workers: AtomicUsize::new(self.default_workers.load(Ordering::Relaxed)),
             serial_below: self.serial_below,
             retries: self.retries,
+            first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
+            heartbeat: self.heartbeat,
             warning: self.warning.clone(),
             hooks: self.hooks.clone(),
             progress: self.progress.clone(),

@@ -195,7 +195,7 @@ impl<'a, 'e, T: Element, D: Dimension, F, G: Fn(usize, usize)> Lent<'a, 'e, T, D
         let mut team = None;
         if !pool.is_serial(count) {
             let forking = pool.forking(if kept { DiesWith::Process } else { DiesWith::Thread });
-            let (workers, ordered, kind) = (pool.worker_count(), pool.ordered, JobKind::Map);
+            let (workers, ordered, kind) = (pool.worker_count(), pool.ordered, JobKind::Map { first: 0 });
             let job =
                 Job { operation, items: count, kind, workers, schedule, ordered, kept, policy, forking };
             team = Some(Team::fork(job, &lend(&chunks, &work))?);

@@ -128,6 +128,8 @@ struct Repr {
     exit: Option<Exit>,
     panic: Option<Panic>,
     unfinished: Vec<Range<usize>>,
+    /// What messages call the first item.
+    first: usize,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -144,6 +146,7 @@ impl Error {
             exit: None,
             panic: None,
             unfinished: Vec::new(),
+            first: 0,
             source: None,
         }))
     }
@@ -176,6 +179,12 @@ impl Error {
 
     pub(crate) fn with_unfinished(mut self, unfinished: Vec<Range<usize>>) -> Error {
         self.0.unfinished = unfinished;
+        self
+    }
+
+    /// Has the text count the items that are left unfinished from another number than 0.
+    pub(crate) fn counted_from(mut self, first: usize) -> Error {
+        self.0.first = first;
         self
     }
 
@@ -301,7 +310,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}", self.0.operation, self.0.reason)?;
         if !self.0.unfinished.is_empty() {
-            write!(f, "; it leaves unfinished: {}", Ranges(&self.0.unfinished))?;
+            write!(f, "; it leaves unfinished: {}", Ranges(&self.0.unfinished, self.0.first))?;
         }
         match &self.0.remedy {
             Some(remedy) => write!(f, "; {remedy}"),
@@ -326,17 +335,18 @@ impl std::error::Error for Error {
     }
 }
 
-/// Item ranges for messages: "3, 7 to 9", cut after a few.
-struct Ranges<'a>(&'a [Range<usize>]);
+/// Item ranges for messages, and what the first item is called: "3, 7 to 9", cut after a few.
+struct Ranges<'a>(&'a [Range<usize>], usize);
 
 impl fmt::Display for Ranges<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 4;
+        let number = |item: usize| self.1.saturating_add(item);
         for (i, range) in self.0.iter().take(SHOWN).enumerate() {
             let comma = if i > 0 { ", " } else { "" };
             match range.len() {
-                1 => write!(f, "{comma}{}", range.start)?,
-                _ => write!(f, "{comma}{} to {}", range.start, range.end - 1)?,
+                1 => write!(f, "{comma}{}", number(range.start))?,
+                _ => write!(f, "{comma}{} to {}", number(range.start), number(range.end - 1))?,
             }
         }
         match self.0.len().saturating_sub(SHOWN) {
@@ -451,6 +461,7 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let ranges: Vec<Range<usize>> = (0..6).map(|i| 3 * i..3 * i + 2).collect();
-        assert_eq!(Ranges(&ranges).to_string(), "0 to 1, 3 to 4, 6 to 7, 9 to 10 and 2 ranges more");
+        assert_eq!(Ranges(&ranges, 0).to_string(), "0 to 1, 3 to 4, 6 to 7, 9 to 10 and 2 ranges more");
+        assert_eq!(Ranges(&[5..6, 8..10], 100).to_string(), "105, 108 to 109");
     }
 }

@@ -15,6 +15,7 @@ use crate::fork::DiesWith;
 use crate::master::{Job, JobKind, Outcome, Team};
 use crate::recovery::Policy;
 use crate::skip::Partial;
+use crate::work::{Around, Work};
 use crate::worker::Worker;
 
 impl<P: Fn(usize, usize)> MapReduce<P> {
@@ -50,48 +51,63 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         F: Fn(&Worker, I) -> R + Send + 'static,
         P: Send + Sync + 'static,
     {
+        Kept::fork(self, work)
+    }
+}
+
+impl<I: Serialize + DeserializeOwned, R: Serialize + DeserializeOwned> Kept<I, R> {
+    /// Forks the workers of a pool for work on items that are sent.
+    pub(crate) fn fork<P, W>(pool: &MapReduce<P>, work: W) -> Result<Kept<I, R>, Error>
+    where
+        P: Fn(usize, usize) + Send + Sync + 'static,
+        W: Work<I, R> + Send + 'static,
+    {
         let operation = "keep workers".to_owned();
-        let schedule = self.checked_schedule(&operation)?;
-        if self.ordered {
+        let schedule = pool.checked_schedule(&operation)?;
+        if pool.ordered {
             let reason = "an ordered section needs the items before the fork";
             return Err(Error::new(ErrorKind::InvalidArgument, operation, reason)
                 .remedy("use `map`, or put what has to be in order into the `reduce` of `map_reduce`"));
         }
         let reader = Reader::default();
-        let work: Box<Work<R>> = Box::new(move |worker, item| match item {
-            Item::Sent(index) => {
-                work(worker, reader.item(worker.control().expect("items are sent to forked workers"), index))
-            }
-            Item::Here(bytes) => match feed::read(bytes) {
-                Ok(item) => work(worker, item),
-                Err(reason) => panic!("an item cannot be read back: {reason}"),
-            },
-        });
+        let call = move |work: &W, worker: &Worker, item: Item| {
+            let item: I = match item {
+                Item::Sent(index) => {
+                    reader.item(worker.control().expect("items are sent to forked workers"), index)
+                }
+                Item::Here(bytes) => match feed::read(bytes) {
+                    Ok(item) => item,
+                    Err(reason) => panic!("an item cannot be read back: {reason}"),
+                },
+            };
+            work.call(worker, item)
+        };
+        let work: Box<OnItems<R>> = Box::new(Reading { call, end: |work| Work::<I, R>::end(work), work });
         let mut team = None;
-        if self.worker_count() > 0 {
+        if pool.worker_count() > 0 {
             let job = Job {
                 operation,
                 items: 0,
-                kind: JobKind::Map,
-                workers: self.worker_count(),
+                kind: JobKind::Map { first: 0 },
+                workers: pool.worker_count(),
                 schedule,
                 ordered: false,
                 kept: true,
-                policy: self.policy(),
-                forking: self.forking(DiesWith::Process),
+                policy: pool.policy(),
+                forking: pool.forking(DiesWith::Process),
             };
-            team = Some(Team::fork(job, &sent(&work))?);
+            team = Some(Team::fork(job, &sent(&*work))?);
         }
-        let progress: Box<dyn Fn(usize, usize) + Send> = match self.progress.clone() {
+        let progress: Box<dyn Fn(usize, usize) + Send> = match pool.progress.clone() {
             Some(progress) => Box::new(move |done, total| progress(done, total)),
             None => Box::new(|_, _| ()),
         };
-        Ok(Kept { team, work, policy: self.policy(), progress, feed: Feed::default(), items: PhantomData })
+        Ok(Kept { team, work, policy: pool.policy(), progress, feed: Feed::default(), items: PhantomData })
     }
 }
 
-/// What workers do with an item: the function behind the reading of it.
-type Work<R> = dyn Fn(&Worker, Item) -> R + Send;
+/// What workers do with an item, wherever it is.
+type OnItems<R> = dyn for<'i> Work<Item<'i>, R> + Send;
 
 /// Where an item is.
 enum Item<'a> {
@@ -101,8 +117,28 @@ enum Item<'a> {
     Here(&'a [u8]),
 }
 
-fn sent<R>(work: impl Fn(&Worker, Item) -> R) -> impl Fn(&Worker, usize) -> R {
-    move |worker: &Worker, index| work(worker, Item::Sent(index))
+/// Work on items behind the reading of them.
+struct Reading<C, W> {
+    call: C,
+    end: fn(&W),
+    work: W,
+}
+
+impl<'i, R, C: Fn(&W, &Worker, Item<'i>) -> R, W> Work<Item<'i>, R> for Reading<C, W> {
+    fn call(&self, worker: &Worker, item: Item<'i>) -> R {
+        (self.call)(&self.work, worker, item)
+    }
+
+    fn end(&self) {
+        (self.end)(&self.work);
+    }
+}
+
+fn sent<R>(work: &OnItems<R>) -> impl Work<usize, R> {
+    Around {
+        call: move |worker: &Worker, index| work.call(worker, Item::Sent(index)),
+        end: move || work.end(),
+    }
 }
 
 /// Workers that are kept for map after map; got from [`MapReduce::keep`].
@@ -125,7 +161,7 @@ pub struct Kept<I, R> {
     /// Nothing for a pool with 0 workers.
     team: Option<Team>,
     /// What the workers inherited, for those that replace others, and for a master without workers.
-    work: Box<Work<R>>,
+    work: Box<OnItems<R>>,
     policy: Policy,
     progress: Box<dyn Fn(usize, usize) + Send>,
     /// The items of a map; empty between maps.
@@ -214,12 +250,13 @@ impl<I: Serialize + DeserializeOwned, R: Serialize + DeserializeOwned> Kept<I, R
         let outcome = match team {
             Some(team) => {
                 team.set_policy(policy);
-                team.run_fed(feed, &sent(&*work), &mut reduce, |done| progress(done, total))
+                team.run_fed(feed, &sent(&**work), &mut reduce, |done| progress(done, total))
             }
             None => {
                 let worker = Worker::master(false);
                 let each = |(index, bytes)| {
-                    let reduced = reduce(index, worker.at_item(index, || work(&worker, Item::Here(bytes))));
+                    let reduced =
+                        reduce(index, worker.at_item(index, || work.call(&worker, Item::Here(bytes))));
                     progress(index + 1, total);
                     reduced
                 };

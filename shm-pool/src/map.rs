@@ -13,7 +13,7 @@ use crate::crew::{Crew, Lent, on_chunks};
 use crate::error::{Error, MapError};
 use crate::fork::DiesWith;
 use crate::items::Items;
-use crate::master::{Job, JobKind, Outcome, Team};
+use crate::master::{Job, Outcome, Team};
 use crate::recovery::Policy;
 use crate::wire::{Pack, Plain, Unpack};
 use crate::work::{Around, Work};
@@ -130,7 +130,7 @@ impl<P: Fn(usize, usize)> MapReduce<P> {
         let (operation, workers) = (operation(total), self.worker_count());
         let work = Around { call, end: || work.end() };
         let (schedule, forking) = (self.checked_schedule(&operation)?, self.forking(DiesWith::Thread));
-        let (ordered, kept, kind) = (self.ordered, false, JobKind::Map);
+        let (ordered, kept, kind) = (self.ordered, false, self.items_for_themselves());
         let job = Job { operation, items: total, kind, workers, schedule, ordered, kept, policy, forking };
         Team::fork(job, &work)?.run(&work, reduce, |done| self.tell_progress(done, total))
     }

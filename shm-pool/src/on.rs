@@ -268,7 +268,8 @@ impl<'a, P: Fn(usize, usize)> On<'a, P> {
             let mut chunk = chunks[index].lock().unwrap_or_else(PoisonError::into_inner);
             work(worker, index * chunk_len, &mut chunk)
         };
-        self.run(policy, format!("map {count} chunks"), count, call, |_index, result| result)
+        let kind = JobKind::Map { first: 0 };
+        self.run(policy, kind, format!("map {count} chunks"), count, call, |_index, result| result)
     }
 
     /// A map over items, by threads.
@@ -288,12 +289,13 @@ impl<'a, P: Fn(usize, usize)> On<'a, P> {
         let items = items.share();
         let is_kept = policy.retries > 0;
         let call = |worker: &Worker, index: usize| work(worker, items.take(index, is_kept));
-        self.run(policy, operation(total), total, call, reduce)
+        self.run(policy, self.pool.items_for_themselves(), operation(total), total, call, reduce)
     }
 
     fn run<R: Send, S>(
         &self,
         policy: Policy,
+        kind: JobKind,
         operation: String,
         items: usize,
         work: impl Fn(&Worker, usize) -> R + Sync,
@@ -301,7 +303,7 @@ impl<'a, P: Fn(usize, usize)> On<'a, P> {
     ) -> Result<Outcome<S>, MapError<S>> {
         let schedule = self.pool.checked_schedule(&operation)?;
         let workers = self.pool.worker_count();
-        let (ordered, kept, kind) = (self.pool.ordered, false, JobKind::Map);
+        let (ordered, kept) = (self.pool.ordered, false);
         let forking = self.pool.forking(DiesWith::Thread);
         let job = Job { operation, items, kind, workers, schedule, ordered, kept, policy, forking };
         threads::run(job, &work, reduce, |done| self.pool.tell_progress(done, items))

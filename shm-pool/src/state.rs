@@ -11,6 +11,7 @@ use shm_core::{Element, Exclusive};
 use crate::builder::MapReduce;
 use crate::crew::Crew;
 use crate::error::{Error, MapError};
+use crate::kept::Kept;
 use crate::master::Outcome;
 use crate::skip::{Partial, SkipFailed};
 use crate::work::{Stateful, Work};
@@ -78,8 +79,8 @@ impl<'a, P> SkipFailed<'a, P> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WithState<M, I> {
-    maps: M,
-    init: I,
+    pub(crate) maps: M,
+    pub(crate) init: I,
 }
 
 /// A function with a state as work on chunks.
@@ -250,6 +251,36 @@ impl<P: Fn(usize, usize), S, I: Fn(&Worker) -> S> WithState<&MapReduce<P>, I> {
         S: Send + 'a,
     {
         Crew::fork(self.maps, array, chunk_len, on_chunks(self.init, work))
+    }
+
+    /// Forks workers for map after map, which keep their states from one to the next; otherwise as [`MapReduce::keep`].
+    ///
+    /// The states are dropped in the workers when the handle is; a panic in that is not reported, because nobody waits for anything then.
+    ///
+    /// # Errors
+    /// As [`MapReduce::keep`].
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(1).threads_ok();
+    /// let mut kept = pool.with_state(|_worker| 0).keep(|_worker, sum: &mut u64, n: u64| {
+    ///     *sum += n;
+    ///     *sum
+    /// })?;
+    /// assert_eq!(kept.map([1, 2, 3])?, [1, 3, 6]);
+    /// assert_eq!(kept.map([4])?, [10]);
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn keep<T, R, F>(self, work: F) -> Result<Kept<T, R>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+        F: Fn(&Worker, &mut S, T) -> R + Send + 'static,
+        P: Send + Sync + 'static,
+        I: Send + 'static,
+        S: Send + 'static,
+    {
+        Kept::fork(self.maps, Stateful::new(self.init, work))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::control::{Control, Failure, Plan, State};
 use crate::error::{Error, ErrorKind, MapError};
 use crate::feed::Stored;
 use crate::inbox::Inbox;
-use crate::master::{Job, Outcome};
+use crate::master::{Job, JobKind, Outcome};
 use crate::recovery::Recovery;
 use crate::results::{Deliver, Pace, Undelivered};
 use crate::schedule::Cut;
@@ -50,7 +50,8 @@ pub(crate) fn run<R: Send, S>(
     mut progress: impl FnMut(usize),
 ) -> Result<Outcome<S>, MapError<S>> {
     let turns = job.turns()?;
-    let Job { operation, items, workers, schedule, policy, .. } = job;
+    let Job { operation, items, workers, schedule, policy, kind, .. } = job;
+    let first_item = if let JobKind::Map { first } = kind { first } else { 0 };
     let cut = Cut::new(schedule, items, workers, &operation)?;
     let workers = workers.min(cut.batches());
     let control = Control::planned(&Plan { workers, batches: cut.batches(), turns, region: false })?;
@@ -63,7 +64,8 @@ pub(crate) fn run<R: Send, S>(
     let failure = thread::scope(|scope| {
         // If `reduce` or `progress` panics, the scope waits for the others, which leave at their next item.
         let _stop = StopAtEnd(&control);
-        let mut crew = ThreadCrew { scope, shared: &shared, sender, operation: &operation, working: 0 };
+        let mut crew =
+            ThreadCrew { scope, shared: &shared, sender, operation: &operation, first_item, working: 0 };
         let mut failure = crew.start_all(workers).err();
         while crew.working > 0 {
             match crew.news(&receiver) {
@@ -98,6 +100,8 @@ struct ThreadCrew<'scope, 'env, R, W> {
     shared: &'scope Shared<'scope, W>,
     sender: Sender<News<R>>,
     operation: &'scope str,
+    /// What messages call the first item.
+    first_item: usize,
     /// How many have not ended.
     working: usize,
 }
@@ -167,15 +171,18 @@ impl<'scope, R: Send + 'scope, W: Fn(&Worker, usize) -> R + Sync> ThreadCrew<'sc
         let Shared { control, cut, .. } = *self.shared;
         let who = format!("worker {rank} (a thread)");
         let error = match failure {
-            Failure::Panic(panic) => {
-                Error::new(ErrorKind::Panicked, self.operation, panic.reason(&who, item, tries))
-                    .panicked(panic.clone())
-            }
+            Failure::Panic(panic) => Error::new(
+                ErrorKind::Panicked,
+                self.operation,
+                panic.reason(&who, item.map(|item| self.first_item.saturating_add(item)), tries),
+            )
+            .panicked(panic.clone()),
             Failure::Encode(text) | Failure::Memory(text) | Failure::Broken(text) | Failure::Item(text) => {
                 Error::new(ErrorKind::Corrupted, self.operation, format!("{who}: {text}"))
             }
         };
-        error.worker(rank, None).at_item(item).with_unfinished(control.unfinished(cut, RUN, rank, inbox))
+        let unfinished = control.unfinished(cut, RUN, rank, inbox);
+        error.worker(rank, None).at_item(item).with_unfinished(unfinished).counted_from(self.first_item)
     }
 }
 

@@ -3,7 +3,6 @@
 //! It only looks: what follows from a failure is decided in `recovery.rs`, and what the master does meanwhile is in `master.rs`.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use crate::control::{Control, Failure, State};
 use crate::error::{Error, ErrorKind, Exit, Panic};
@@ -49,14 +48,18 @@ impl Team {
         let slot = self.control.slot(rank);
         let who = match self.kind {
             JobKind::Call => format!("its process (pid {pid})"),
-            JobKind::Map | JobKind::Region => format!("worker {rank} (pid {pid})"),
+            JobKind::Map { .. } | JobKind::Region => format!("worker {rank} (pid {pid})"),
         };
         let item = self.item_of(rank, inbox);
         let tried = if tries > 1 { format!(" (tried {tries} times)") } else { String::new() };
         // The one item of a call is not worth a word, and that of a worker in a region is its number.
-        let by_item = self.kind == JobKind::Map;
+        let number = |item: usize| match self.kind {
+            JobKind::Map { first } => first.saturating_add(item),
+            JobKind::Call | JobKind::Region => item,
+        };
+        let by_item = matches!(self.kind, JobKind::Map { .. });
         let at = |before: &str, item: Option<usize>| match item {
-            Some(item) if by_item => format!("{before}item {item}{tried}"),
+            Some(item) if by_item => format!("{before}item {}{tried}", number(item)),
             _ => tried.clone(),
         };
         let new = |kind, reason: String| Error::new(kind, &self.operation, reason).worker(rank, pid);
@@ -66,10 +69,10 @@ impl Team {
                 let working = item.filter(|_| slot.state() == Some(State::Working));
                 let place = match (working, slot.state() == Some(State::Finished), self.kind) {
                     (Some(item), ..) => at(" while it worked on ", Some(item)),
-                    (None, true, JobKind::Map) => " after its last item".to_owned(),
+                    (None, true, JobKind::Map { .. }) => " after its last item".to_owned(),
                     (None, true, JobKind::Call) => " after the call".to_owned(),
                     (None, true, JobKind::Region) => " after its function had returned".to_owned(),
-                    (None, false, JobKind::Map) => " between two items".to_owned(),
+                    (None, false, JobKind::Map { .. }) => " between two items".to_owned(),
                     (None, false, JobKind::Call) => " beside the call".to_owned(),
                     (None, false, JobKind::Region) => " outside of its function".to_owned(),
                 };
@@ -86,19 +89,20 @@ impl Team {
             }
             Trouble::Gave(_) => match slot.failure() {
                 Some(Failure::Panic(panic)) => {
-                    let reason = panic.reason(&who, item.filter(|_| by_item), tries);
+                    let reason = panic.reason(&who, item.filter(|_| by_item).map(number), tries);
                     new(ErrorKind::Panicked, reason).panicked(panic).at_item(item)
                 }
                 Some(Failure::Encode(text)) => {
                     let of = match self.kind {
                         JobKind::Region => format!(" of {who}"),
-                        JobKind::Map | JobKind::Call => at(" of ", item),
+                        JobKind::Map { .. } | JobKind::Call => at(" of ", item),
                     };
                     let reason = format!("the result{of} cannot be serialised: {text}");
                     new(ErrorKind::Encode, reason).at_item(item)
                 }
                 Some(Failure::Item(text)) => {
-                    let what = item.map_or("an item".to_owned(), |item| format!("item {item}{tried}"));
+                    let what =
+                        item.map_or("an item".to_owned(), |item| format!("item {}{tried}", number(item)));
                     new(ErrorKind::Decode, format!("{who} cannot read {what} that it was sent: {text}"))
                         .at_item(item)
                         .remedy("its type does not read what it writes; look at its serde attributes")
@@ -133,7 +137,7 @@ impl Team {
             .remedy("ask for fewer workers, or raise the limit (or pids.max of the control group)"),
         };
         match self.kind {
-            JobKind::Map => error.with_unfinished(self.unfinished(rank, inbox)),
+            JobKind::Map { first } => error.with_unfinished(self.unfinished(rank, inbox)).counted_from(first),
             JobKind::Call => error.at_item(None),
             JobKind::Region => error,
         }
@@ -164,7 +168,7 @@ impl Control {
     /// The item that a worker is at in a run, or was at when it ended; nothing if it is at none, or has sent that one's result.
     pub(crate) fn item_of<S>(&self, cut: &Cut, run: u32, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
         let slot = self.slot(rank);
-        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
+        let item = slot.last_item()?;
         let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
         let unfinished = || self.unfinished(cut, run, rank, inbox);
         (at_work && unfinished().iter().any(|range| range.contains(&item))).then_some(item)

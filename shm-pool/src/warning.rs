@@ -1,6 +1,7 @@
 //! What is said before a fork in a process with several threads: that there is a danger, and the ways out of it.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fork::thread_count;
 
@@ -16,8 +17,8 @@ pub(crate) enum Warning {
 impl Warning {
     /// To be called before a fork.
     pub(crate) fn before_fork(&self) {
-        static WARNED: Once = Once::new();
-        if matches!(self, Warning::Never) || WARNED.is_completed() && matches!(self, Warning::Once) {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if matches!(self, Warning::Never) || WARNED.load(Ordering::Relaxed) && matches!(self, Warning::Once) {
             return;
         }
         let Some(threads) = thread_count().filter(|threads| *threads > 1) else { return };
@@ -28,7 +29,8 @@ impl Warning {
         );
         match self {
             Warning::Call(warning) => warning(&text),
-            _ => WARNED.call_once(|| eprintln!("{text}")),
+            _ if WARNED.swap(true, Ordering::Relaxed) => {}
+            _ => eprintln!("{text}"),
         }
     }
 }

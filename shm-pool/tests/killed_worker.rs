@@ -49,6 +49,23 @@ fn every_way_to_leave() {
 }
 
 #[test]
+fn messages_count_from_the_number_that_was_said() {
+    let _watch = common::watchdog();
+    let error = pool(1)
+        .first_item(100)
+        .map(0..20, |_, i| {
+            if i == 7 {
+                kill_self(libc::SIGKILL)
+            }
+        })
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("while it worked on item 107; it leaves unfinished: 107"), "{text}");
+    assert_eq!(error.item(), Some(7));
+    assert!(error.unfinished().iter().any(|range| range.contains(&7)), "{error}");
+}
+
+#[test]
 fn a_death_is_noticed_while_the_others_work_on() {
     let _watch = common::watchdog();
     alone("a_death_is_noticed_while_the_others_work_on", || {

@@ -79,6 +79,32 @@ fn while_a_crew_waits() {
     });
 }
 
+/// Rank 0 stays away, so that rank 1 waits for it, at each place of a region where it can.
+#[test]
+fn while_workers_of_a_region_wait_for_each_other() {
+    const MEET: [fn(&shm_pool::Region); 4] = [
+        |region| region.barrier(),
+        |region| region.for_each(0..10, shm_pool::Schedule::Static, |_| region.critical(stay)),
+        |region| region.for_each_ordered(0..10, shm_pool::Schedule::Dynamic(1), |_| region.ordered(stay)),
+        |region| _ = region.reduce(region.rank(), |a, b| a + b),
+    ];
+    fn stay() {
+        std::thread::sleep(Duration::MAX);
+    }
+    fn region<const MEETING: usize>(pids: &SharedArray<u32, ndarray::Ix1>) {
+        let _ = pool(2).parallel(|region| {
+            pids.set(region.rank(), std::process::id());
+            if region.rank() == 0 {
+                stay();
+            }
+            MEET[MEETING](region);
+        });
+    }
+    alone("while_workers_of_a_region_wait_for_each_other", || {
+        [region::<0>, region::<1>, region::<2>, region::<3>].into_iter().for_each(kill_master);
+    });
+}
+
 #[test]
 fn while_kept_workers_of_another_thread_wait() {
     alone("while_kept_workers_of_another_thread_wait", || {

@@ -254,6 +254,23 @@ fn more_workers_than_processors_sleep_before_their_turns() {
 }
 
 #[test]
+fn a_thousand_workers_meet() {
+    let _watch = common::watchdog();
+    alone("a_thousand_workers_meet", || {
+        let before = descriptors();
+        let found = pool(1000).parallel(|region| {
+            region.barrier();
+            let mut sum = 0;
+            region.for_each(0..5000, Schedule::Dynamic(1), |i| sum += i);
+            region.reduce(sum, |a, b| a + b)
+        });
+        assert_eq!(found.unwrap(), [4999 * 2500; 1000]);
+        no_children();
+        assert_eq!(descriptors(), before);
+    });
+}
+
+#[test]
 fn reductions_are_the_same_everywhere_and_each_time() {
     let _watch = common::watchdog();
     for workers in [0, 1, 2, 5] {

@@ -243,3 +243,50 @@ fn states_of_stopped_workers_are_dropped() {
     assert_eq!(error.unwrap_err().item(), Some(0));
     assert_eq!((books.of(MADE), books.of(DROPPED)), (2, 1));
 }
+
+#[test]
+fn kept_workers_keep_their_states() {
+    let _watch = common::watchdog();
+    alone("kept_workers_keep_their_states", || {
+        let books: &'static Books = Box::leak(Box::new(Books::new()));
+        for workers in [0, 2] {
+            let before = [MADE, DROPPED].map(|word| books.of(word));
+            let pool = pool(workers);
+            let counting = pool.with_state(move |_worker| books.state());
+            let mut kept =
+                counting.keep(|worker, state: &mut State, _: u8| (worker.rank(), state.next())).unwrap();
+            let mut last = [0; 2];
+            for _run in 0..3 {
+                for (rank, count) in kept.map([0; 10]).unwrap() {
+                    last[rank] = last[rank].max(count);
+                }
+            }
+            assert_eq!(last.iter().sum::<usize>(), 30, "no state began anew");
+            let made = books.of(MADE) - before[0];
+            assert!((1..=workers.max(1) as u32).contains(&made), "{made}");
+            drop(kept);
+            assert_eq!(books.of(DROPPED) - before[1], made, "with {workers} workers");
+            assert_eq!(books.of(ABROAD), 0);
+        }
+        // Whoever replaces a dead worker makes a state of its own, and the dead one's is not dropped.
+        let pool = pool(1).retries(1);
+        let tries = SharedArray::<u32, _>::zeros(Anonymous, ()).unwrap();
+        let (there, before) = (tries.clone(), books.of(MADE));
+        let mut kept = pool
+            .with_state(move |_worker| books.state())
+            .keep(move |_worker, state: &mut State, item: u8| {
+                if item == 3 {
+                    there.set((), there.get(()) + 1);
+                    if there.get(()) == 1 {
+                        kill_self(libc::SIGKILL);
+                    }
+                }
+                state.next()
+            })
+            .unwrap();
+        assert_eq!(kept.map([1, 2, 3, 4]).unwrap().len(), 4);
+        assert_eq!((tries.get(()), books.of(MADE) - before), (2, 2));
+        drop(kept);
+        no_children();
+    });
+}

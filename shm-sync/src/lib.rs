@@ -13,7 +13,7 @@
 //! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
 //! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
-//! - [`ByteChannel`], [`Channel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
+//! - [`ByteChannel`], [`Channel`], [`ItemChannel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
 //!   with a message in its hands tears none and blocks nobody.
 //!
 //! All state lies in the shared pages; there is no server, and no file beside them. A primitive may be at any 64-byte-aligned place of a
@@ -91,7 +91,7 @@ pub use barrier::{Arrival, Barrier, Party};
 #[cfg(not(loom))]
 pub use bytes::{ByteMutex, ByteRecursiveMutex, ByteRwLock};
 #[cfg(not(loom))]
-pub use channel::{ByteChannel, Channel};
+pub use channel::{ByteChannel, Channel, ItemChannel};
 #[cfg(not(loom))]
 pub use condvar::{Condvar, WaitOutcome};
 #[cfg(not(loom))]

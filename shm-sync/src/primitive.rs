@@ -39,6 +39,12 @@ impl Image {
         image.with(IDENTITY, &kind.identity(parameter).to_le_bytes())
     }
 
+    /// The number in the first bytes at `offset`; 0 behind them.
+    pub(crate) fn u32_at(&self, offset: usize) -> u32 {
+        let bytes = self.bytes.get(offset..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
     /// With these bytes at `offset`.
     pub(crate) fn with(mut self, offset: usize, bytes: &[u8]) -> Image {
         let end = offset + bytes.len();
@@ -67,6 +73,11 @@ pub trait Object: Sized {
 
     /// The identity as it stands in the shared pages.
     fn identity(&self) -> u64;
+
+    /// What else than the identity makes it another one than `image` is.
+    fn differs(&self, _image: &Image) -> Option<String> {
+        None
+    }
 }
 
 /// How every primitive is made and found: on its own under a name, beside data in a segment, in anonymous pages, or at an address.
@@ -277,6 +288,11 @@ pub trait Primitive: Object + Clone + Send + Sync {
                     parameter(found),
                     parameter(image.identity)
                 )));
+        }
+        if let Some(difference) = handle.differs(&image) {
+            return Err(Error::new(Self::KIND.operation(ATTACH), ErrorKind::Mismatch)
+                .on(Some(&segment.label().to_string()))
+                .detail(difference));
         }
         Ok(handle)
     }

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{fork, rounds, shared_counters, wait_asleep, wait_stopped, wait_until, watchdog};
-use shm_sync::{ByteChannel, Channel, ErrorKind, Primitive};
-use shm_testkit::Child;
+use shm_sync::{ByteChannel, Channel, ErrorKind, ItemChannel, Primitive};
+use shm_testkit::{Child, Cleanup, unique_name};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -525,4 +525,57 @@ fn signals_interrupt_those_who_ask() {
         }
     }
     assert_eq!((empty.len(), full.len()), (0, 1));
+}
+
+#[test]
+fn items_are_the_values_of_their_size() {
+    let _watchdog = watchdog();
+    let name = unique_name("items");
+    let _cleanup = Cleanup::of([&name]);
+    let items = ItemChannel::create(name.as_str(), (3, 12)).unwrap();
+    let values = Channel::<[u32; 3]>::attach(name.as_str()).unwrap();
+    assert_eq!((items.item_len(), items.capacity()), (12, 3));
+    values.send([1, 2, 3]).unwrap();
+    items.send(bytemuck::bytes_of(&[4u32, 5, 6])).unwrap();
+    let mut item = [0u32; 3];
+    items.recv(bytemuck::bytes_of_mut(&mut item)).unwrap();
+    assert_eq!((item, values.recv().unwrap()), ([1, 2, 3], [4, 5, 6]));
+
+    for error in
+        [items.send(&[0; 11]), items.try_send(&[0; 13]), items.recv(&mut [0; 8]), items.try_recv(&mut [])]
+    {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("12 bytes"), "{error}");
+    }
+    for round in 0..3u32 {
+        items.try_send(bytemuck::bytes_of(&[round; 3])).unwrap();
+    }
+    assert_eq!(items.try_send(&[0; 12]).unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(
+        items.send_until(&[0; 12], std::time::Instant::now()).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
+    assert!(items.close().unwrap() && items.is_closed() && items.len() == 3);
+    for round in 0..3u32 {
+        items.recv_timeout(bytemuck::bytes_of_mut(&mut item), FAR).unwrap();
+        assert_eq!(item, [round; 3]);
+    }
+    assert_eq!(items.recv(bytemuck::bytes_of_mut(&mut item)).unwrap_err().kind(), ErrorKind::Closed);
+
+    assert_eq!(Channel::<[u32; 2]>::attach(name.as_str()).unwrap_err().kind(), ErrorKind::Mismatch);
+    let error = ItemChannel::create_or_attach(name.as_str(), (3, 16)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert!(error.to_string().contains("12 bytes, and 16"), "{error}");
+    let error = ItemChannel::create_or_attach(name.as_str(), (4, 12)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    ItemChannel::create_or_attach(name.as_str(), (3, 12)).unwrap();
+
+    // Items without bytes are a channel of nothing but comings.
+    let bells = ItemChannel::anonymous((2, 0)).unwrap();
+    bells.send(&[]).unwrap();
+    bells.recv(&mut []).unwrap();
+    assert_eq!(bells.try_recv(&mut []).unwrap_err().kind(), ErrorKind::Empty);
+    assert_eq!(ItemChannel::anonymous((0, 8)).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(ItemChannel::anonymous((usize::MAX, 8)).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }

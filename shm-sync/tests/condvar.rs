@@ -7,7 +7,7 @@
 mod common;
 
 use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
-use shm_sync::{Condvar, ErrorKind, LockError, Mutex, Primitive, WaitOutcome};
+use shm_sync::{Condvar, ErrorKind, LockError, Mutex, MutexGuard, Primitive, WaitOutcome};
 use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -296,6 +296,16 @@ fn two_mutexes_at_once_are_refused() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("another mutex"), "{error}");
     drop(other.try_lock().expect("the guard that was refused is given up"));
+    let mut place = Some(other.lock().unwrap());
+    let error = condvar.wait_in_place(&mut place, None, false).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(place.is_some(), "a guard in a place stays there");
+    let elsewhere = other.clone();
+    let there = std::thread::spawn(move || elsewhere.try_lock().map(drop).unwrap_err().kind());
+    assert_eq!(there.join().unwrap(), ErrorKind::Busy, "and the mutex is locked");
+    drop(place.take());
+    let error = condvar.wait_in_place(&mut None::<MutexGuard<u32>>, None, false).map(drop).unwrap_err();
+    assert!(error.to_string().contains("empty"), "{error}");
     condvar.notify_all().unwrap();
     children.into_iter().for_each(shm_testkit::Child::expect_success);
     // One after the other is fine.

@@ -1,36 +1,19 @@
 //! Where `futex_waitv` is missing or forbidden: waits last in slices, and deaths are noticed all the same.
-#![allow(unsafe_code, reason = "installs a seccomp filter")]
+#![allow(unsafe_code, reason = "asks for system calls by number")]
 
 mod common;
 
 use common::{fork, shared_counters, wait_until, watchdog};
 use shm_sync::{Barrier, ErrorKind, KernelSupport, Primitive, ProcessLockError, ProcessMutex};
+use shm_testkit::{Verdict, forbid};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 /// Makes `futex_waitv` fail with this error from here on, in this process.
 fn forbid_waitv(errno: i32) {
-    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let mut filter = [
-        // The number of the call is the first field of `seccomp_data`.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: libc::SYS_futex_waitv as u32,
-        },
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its filter live until the call has copied them; the filter ends in a return on every path.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-        // It works: nothing is waited for.
-        assert_eq!(libc::syscall(libc::SYS_futex_waitv, 0, 0, 0, 0, 0), -1);
-    }
+    forbid(libc::SYS_futex_waitv, Verdict::Fails(errno));
+    // SAFETY: waits for nothing.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_futex_waitv, 0, 0, 0, 0, 0) }, -1);
     assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(errno));
 }
 

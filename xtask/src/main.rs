@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod counts;
 mod demo;
+mod failures;
 mod files;
 mod header;
 mod install;

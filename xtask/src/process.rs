@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::counts::Counts;
+use crate::failures::Failures;
 use crate::workspace;
 
 /// How long a step's output may stay open after the step itself has ended, before a forgotten child is suspected.
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) fault: Option<String>,
     /// The sum of the test results that it printed.
     pub(crate) counts: Counts,
+    /// What the test programs that failed said.
+    pub(crate) failures: Vec<String>,
     pub(crate) time: Duration,
 }
 
@@ -82,20 +85,36 @@ impl Program {
         command
     }
 
-    /// Runs to the end, passes its standard output on to `out`, and adds up the test results in it.
+    /// Runs to the end, passes what it prints and what it complains of on to `out`, in the order of both, adds up the test results and keeps
+    /// the words of those that failed.
     ///
     /// A child that was left behind and holds the output open is a fault too: after a grace period the step ends without it.
     pub(crate) fn run_counting(&self, out: &mut dyn Write) -> Outcome {
         let start = Instant::now();
         let mut counts = Counts::default();
-        let fault = self.pass_lines(out, &mut counts, GRACE).err();
-        Outcome { fault, counts, time: start.elapsed() }
+        let mut failures = Failures::default();
+        let read = |line: &str| {
+            counts += Counts::from_line(line).unwrap_or_default();
+            failures.read(line);
+        };
+        let fault = self.pass_lines(out, read, GRACE).err();
+        let failures = failures.finish(fault.is_some());
+        Outcome { fault, counts, failures, time: start.elapsed() }
     }
 
-    fn pass_lines(&self, out: &mut dyn Write, counts: &mut Counts, grace: Duration) -> Result<(), String> {
-        let mut child =
-            self.command().stdout(Stdio::piped()).spawn().map_err(|error| self.not_run(&error))?;
-        let output = child.stdout.take().ok_or("the output is not a pipe")?;
+    fn pass_lines(
+        &self,
+        out: &mut dyn Write,
+        mut read: impl FnMut(&str),
+        grace: Duration,
+    ) -> Result<(), String> {
+        let no_pipe = |error| format!("no pipe for its output: {error}");
+        let (output, input) = io::pipe().map_err(no_pipe)?;
+        let mut command = self.command();
+        command.stdout(input.try_clone().map_err(no_pipe)?).stderr(input);
+        let mut child = command.spawn().map_err(|error| self.not_run(&error))?;
+        // It holds our ends of the pipe, which must close for the output to end.
+        drop(command);
         let (lines, received) = mpsc::channel();
         // Not joined: when a forgotten child holds the pipe open, this thread ends with our process.
         std::thread::spawn(move || {
@@ -114,7 +133,7 @@ impl Program {
                 Ok(line) => {
                     // A reader that has gone away must not end the tests: the exit code still tells.
                     let _ = out.write_all(&line).and_then(|()| out.flush());
-                    *counts += Counts::from_line(&String::from_utf8_lossy(&line)).unwrap_or_default();
+                    read(&String::from_utf8_lossy(&line));
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -147,7 +166,7 @@ impl Program {
             command.status()
         })();
         let fault = status.map_err(|error| self.not_run(&error)).and_then(judge).err();
-        Outcome { fault, counts: Counts::default(), time: start.elapsed() }
+        Outcome { fault, counts: Counts::default(), failures: Vec::new(), time: start.elapsed() }
     }
 
     /// Runs to the end without a word.
@@ -210,7 +229,7 @@ mod tests {
     fn forgotten_child_is_a_fault() {
         // The child ends by itself soon after.
         let step = shell("sleep 3 & exit 0");
-        let fault = step.pass_lines(&mut io::sink(), &mut Counts::default(), Duration::ZERO).unwrap_err();
+        let fault = step.pass_lines(&mut io::sink(), |_| {}, Duration::ZERO).unwrap_err();
         assert!(fault.contains("left a process behind"), "{fault}");
     }
 

@@ -173,11 +173,13 @@ struct Line {
     name: String,
     result: &'static str,
     counts: Counts,
+    /// What the programs that failed said.
+    failures: Vec<String>,
     time: Duration,
     remark: String,
 }
 
-/// Runs the plan, looks for leftovers, prints a summary and the line that CI reads.
+/// Runs the plan, looks for leftovers, repeats what failed, prints a summary and the line that CI reads.
 ///
 /// # Errors
 /// None so far; a test that fails is an exit code.
@@ -208,6 +210,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         ("", Align::Left),
     ]);
     let mut sum = Counts::default();
+    for line in &lines {
+        for (place, said) in line.failures.iter().enumerate() {
+            if place == 0 {
+                println!("\n==> {} failed, from above:", line.name);
+            }
+            println!("{said}");
+        }
+    }
     for line in lines {
         sum += line.counts;
         let Counts { passed, failed, skipped } = line.counts;
@@ -241,6 +251,7 @@ fn run_step(step: Step, out: &mut dyn Write) -> Line {
                 name,
                 result: "skipped",
                 counts: Counts { skipped: 1, ..Counts::default() },
+                failures: Vec::new(),
                 time: Duration::ZERO,
                 remark: why,
             }
@@ -258,7 +269,7 @@ fn run_step(step: Step, out: &mut dyn Write) -> Line {
                 None if counts == Counts::default() => "no test ran".to_owned(),
                 None => String::new(),
             };
-            Line { name, result, counts, time: outcome.time, remark }
+            Line { name, result, counts, failures: outcome.failures, time: outcome.time, remark }
         }
     }
 }
@@ -278,6 +289,7 @@ fn leftovers(names: &[String]) -> Line {
         name: "nothing left behind".into(),
         result: if failed == 0 { "ok" } else { "FAILED" },
         counts: Counts { failed, ..Counts::default() },
+        failures: Vec::new(),
         time: Duration::ZERO,
         remark: if failed == 0 { String::new() } else { format!("/dev/shm: {}", names.join(", ")) },
     }

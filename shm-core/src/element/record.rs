@@ -11,6 +11,8 @@ use crate::layout::{ElementType, Field, LayoutError, Record};
 
 #[doc(hidden)]
 pub use ::bytemuck;
+#[doc(hidden)]
+pub use ::once_cell::race::OnceBox;
 
 mod sealed {
     pub trait Sealed {}
@@ -171,17 +173,18 @@ macro_rules! record {
             #[allow(unsafe_code)]
             unsafe impl $crate::element::Element for $name {
                 fn element_type() -> $crate::layout::ElementType {
-                    static DESCRIPTION: ::std::sync::OnceLock<$crate::layout::ElementType> =
-                        ::std::sync::OnceLock::new();
+                    // A `OnceLock` that another thread is filling during a fork is never filled in the child.
+                    static DESCRIPTION: $crate::element::OnceBox<$crate::layout::ElementType> =
+                        $crate::element::OnceBox::new();
                     let describe = || {
-                        $crate::element::describe(
+                        ::std::boxed::Box::new($crate::element::describe(
                             ::core::stringify!($name),
                             ::core::mem::size_of::<$name>(),
                             ::std::vec![$($crate::element::field::<$type>(
                                 ::core::stringify!($field),
                                 ::core::mem::offset_of!($name, $field),
                             )),*],
-                        )
+                        ))
                     };
                     ::core::clone::Clone::clone(DESCRIPTION.get_or_init(describe))
                 }

@@ -386,7 +386,8 @@ pub(super) fn map(
 ) -> Result<Mapping> {
     Mapping::new(fd, header.reserved_max as usize, header.alignment_log2, access).map_err(|errno| match errno
     {
-        Errno::NOMEM => Error::new(
+        // Valgrind says EINVAL where it has no room; the kernel has no such error for what is asked here.
+        Errno::NOMEM | Errno::INVAL => Error::new(
             ErrorKind::OutOfMemory,
             operation,
             subject,

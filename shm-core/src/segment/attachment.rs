@@ -4,15 +4,19 @@
 //! locks, and descriptors and mappings are limited), so attachments are counted and kept in a registry. Its lock is taken across `fork`, so that a
 //! child never inherits it held by a thread that does not exist there.
 
-#![allow(unsafe_code, reason = "the guard of the registry's lock is parked in a static across fork")]
+#![allow(
+    unsafe_code,
+    reason = "the guard of the registry's lock is parked in a static across fork; a function pointer is kept in an atomic"
+)]
 
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{mem, ptr};
 
 use rustix::io::Errno;
 
@@ -68,7 +72,6 @@ impl Hasher for Mix {
 /// Forks wait for the guard, too. Whoever opens a descriptor under it, and closes it or enters its attachment before the guard goes, leaves no child
 /// with a descriptor that the child knows nothing of and that keeps locks held as long as the child lives.
 pub(crate) fn registry() -> MutexGuard<'static, Registry> {
-    fork_count(); // the handlers that make forks wait are registered by it
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -106,7 +109,8 @@ pub(crate) extern "C" fn after_fork() {
 /// ```
 pub type UnmapVeto = fn(start: *const u8, len: usize) -> bool;
 
-static VETO: OnceLock<UnmapVeto> = OnceLock::new();
+/// An `UnmapVeto`, or null. Not a `OnceLock`: a fork while another thread writes to that leaves a child whose own attempt waits for ever.
+static VETO: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// Registers the function that keeps mappings with held locks mapped; the first one stays.
 ///
@@ -121,7 +125,7 @@ static VETO: OnceLock<UnmapVeto> = OnceLock::new();
 /// shm_core::set_unmap_veto(nothing_is_locked);
 /// ```
 pub fn set_unmap_veto(veto: UnmapVeto) {
-    let _ = VETO.set(veto);
+    let _ = VETO.compare_exchange(ptr::null_mut(), veto as *mut (), Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// See the module.
@@ -262,7 +266,11 @@ impl Attachment {
     /// Tells whether a lock that is held forbids to unmap.
     pub(super) fn is_vetoed(&self) -> bool {
         let mapping = self.mapping();
-        VETO.get().is_some_and(|veto| veto(mapping.base(), mapping.len()))
+        let veto = VETO.load(Ordering::Relaxed);
+        // SAFETY: a function pointer and a data pointer have the same size on Linux, null is `None`, and whatever else was stored is an
+        // `UnmapVeto`.
+        let veto: Option<UnmapVeto> = unsafe { mem::transmute(veto) };
+        veto.is_some_and(|veto| veto(mapping.base(), mapping.len()))
     }
 }
 
@@ -274,7 +282,7 @@ impl Drop for Attachment {
         {
             let mut registry = registry();
             if let Some(entry) = registry.attached.remove(&self.key)
-                && !std::ptr::eq(entry.as_ptr(), self)
+                && !ptr::eq(entry.as_ptr(), self)
             {
                 // Somebody has attached anew since the count reached 0.
                 registry.attached.insert(self.key, entry);

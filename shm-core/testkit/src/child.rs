@@ -7,7 +7,7 @@
 //! be related by fork, are for [`rerun`](crate::rerun()).
 #![allow(unsafe_code, reason = "fork, waitpid, kill and _exit")]
 
-use crate::note::Note;
+use crate::note::{Note, no_change_of_hook};
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -96,9 +96,11 @@ pub struct Child {
 /// ```
 pub fn fork_child(work: impl FnOnce() -> i32) -> Child {
     let note = Note::new();
+    let alone = no_change_of_hook();
     // SAFETY: `fork` itself has no preconditions. The child runs `work`, about whose limits after a fork with
     // several threads the documentation speaks, and leaves by `_exit` without returning into the caller's frames.
     let pid = unsafe { libc::fork() };
+    drop(alone);
     if pid == 0 {
         note.adopt();
         let code = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(PANIC_CODE);

@@ -15,6 +15,7 @@
 
 mod child;
 mod coverage;
+mod forbid;
 mod kill;
 mod names;
 mod note;
@@ -29,6 +30,7 @@ mod zone;
 
 pub use child::{Child, Status, fork_child};
 pub use coverage::{Coverage, Event, KillPoint, Report};
+pub use forbid::{Verdict, forbid};
 pub use kill::KillTest;
 pub use names::{Cleanup, leftovers, unique_name};
 pub use numbers::Numbers;

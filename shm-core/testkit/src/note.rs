@@ -11,8 +11,8 @@
 
 use std::panic;
 use std::ptr::{self, NonNull};
-use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PAGE_BYTES: usize = 4096;
 const HEAD_BYTES: usize = 8;
@@ -109,20 +109,28 @@ fn write(page: NonNull<u8>, text: &str) {
     len_bytes.store(count as u32, Ordering::Release);
 }
 
+/// Whether the hook is installed.
+static INSTALLED: Mutex<bool> = Mutex::new(false);
+
+/// Keeps other threads from installing the hook meanwhile. To be held during a fork: the standard library's lock of the hook would stay
+/// taken in the child, and its first panic wait for ever.
+pub(crate) fn no_change_of_hook() -> MutexGuard<'static, bool> {
+    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Installs the hook described in the header, once per process.
 fn install_hook() {
-    static INSTALLED: Once = Once::new();
+    let mut installed = no_change_of_hook();
     // The hook cannot be changed by a panicking thread, such as one that forks in a destructor.
-    if std::thread::panicking() {
+    if *installed || std::thread::panicking() {
         return;
     }
-    INSTALLED.call_once(|| {
-        let former = panic::take_hook();
-        panic::set_hook(Box::new(move |info| match NonNull::new(CURRENT.load(Ordering::Acquire)) {
-            Some(page) if CURRENT_PID.load(Ordering::Relaxed) == std::process::id() => {
-                write(page, &info.to_string());
-            }
-            _ => former(info),
-        }));
-    });
+    *installed = true;
+    let former = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match NonNull::new(CURRENT.load(Ordering::Acquire)) {
+        Some(page) if CURRENT_PID.load(Ordering::Relaxed) == std::process::id() => {
+            write(page, &info.to_string());
+        }
+        _ => former(info),
+    }));
 }

@@ -13,7 +13,9 @@
 //! | `options.rs` | keywords to options |
 //! | `info.rs` | looking from outside: list, inspect, delete, reap |
 //! | `reference.rs` | what a pickled array says about its memory |
+//! | `tool.rs` | the command-line tool |
 //! | `sync/` | locks and the other primitives |
+//! | `pool/` | maps and calls in forked processes |
 
 mod array;
 mod dtype;
@@ -21,10 +23,12 @@ mod error;
 mod info;
 mod memory;
 mod options;
+mod pool;
 mod ranges;
 mod raw;
 mod reference;
 mod sync;
+mod tool;
 
 use pyo3::prelude::*;
 
@@ -50,5 +54,7 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reference::open_name, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_descriptor, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_raw, module)?)?;
-    sync::add_to(module)
+    module.add_function(wrap_pyfunction!(tool::command_line, module)?)?;
+    sync::add_to(module)?;
+    pool::add_to(module)
 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "reads where an array's elements lie from NumPy's array object")]
 
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     len: usize,
     /// The array in the segment's table of contents.
     entry: Option<String>,
+    /// What the caller called it, if that is to be its name.
+    called: OnceLock<String>,
 }
 
 impl Memory {
@@ -40,13 +42,13 @@ impl Memory {
     pub(crate) fn of_array(array: &AnyArray, entry: Option<String>) -> Memory {
         let held = Held::enter(Home::Segment(array.segment().clone()));
         let offset = array.as_ptr().addr() - held.start();
-        Memory { held, offset, len: array.layout().data_len_bytes(), entry }
+        Memory { offset, len: array.layout().data_len_bytes(), entry, called: OnceLock::new(), held }
     }
 
     /// The only array of a mapping, or all that is in it.
     pub(crate) fn of_all(held: Arc<Held>) -> Memory {
         let Home::Segment(segment) = held.home() else {
-            return Memory { offset: 0, len: held.len(), entry: None, held };
+            return Memory { offset: 0, len: held.len(), entry: None, called: OnceLock::new(), held };
         };
         let mut arrays = segment.entries().iter().filter(|entry| matches!(entry.kind(), EntryKind::Array(_)));
         let (offset, len, entry) = match (arrays.next(), arrays.next()) {
@@ -57,7 +59,7 @@ impl Memory {
                 (offset, held.len() - offset, None)
             }
         };
-        Memory { held, offset, len, entry }
+        Memory { held, offset, len, entry, called: OnceLock::new() }
     }
 
     pub(crate) fn held(&self) -> &Arc<Held> {
@@ -85,10 +87,18 @@ impl Memory {
     /// The name, with its prefix; None for memory without one.
     #[getter]
     fn name(&self) -> Option<String> {
+        if let Some(called) = self.called.get() {
+            return Some(called.clone());
+        }
         match self.held.home() {
             Home::Segment(segment) => segment.name().map(ToString::to_string),
             Home::Raw(mapping) => Some(mapping.name().to_string()),
         }
+    }
+
+    /// Makes `name` say this from now on, in this object only.
+    fn call(&self, name: String) {
+        let _ = self.called.set(name);
     }
 
     /// The address of the first byte of data in this process.

@@ -46,6 +46,16 @@ impl RawMapping {
             return Err(Error::new(ErrorKind::ForeignOwner, OPERATION, &name, reason)
                 .remedy("pass any_owner=True if you trust that user"));
         }
+        if shm_core::inspect(&name).is_ok() {
+            // Such a mapping would not count as an attachment, and a mistake in it would damage the header.
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                OPERATION,
+                &name,
+                "it is a segment of this library",
+            )
+            .remedy("attach it with shm.attach, and take a view of what that returns"));
+        }
         let len = usize::try_from(stat.st_size).unwrap_or(0);
         if len == 0 {
             return Err(Error::new(ErrorKind::InvalidArgument, OPERATION, &name, "it is empty")

@@ -4,7 +4,7 @@
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
 use super::worker::RETURNED;
-use crate::error::{Failure, Outcome};
+use crate::error::Failure;
 use crate::guard::guard;
 use crate::input::{self, Description, Output};
 use crate::status::*;
@@ -12,7 +12,6 @@ use shm_pool::{Error, Exit};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
 
 /// How a worker ended.
 pub type shm_exit_t = i32;
@@ -47,7 +46,9 @@ pub struct shm_pool_failure_t {
     pub exit_value: i32,
 }
 
-struct Noted {
+/// A failure, as it is told.
+#[derive(Clone)]
+pub(super) struct Noted {
     failure: shm_pool_failure_t,
     text: CString,
 }
@@ -67,9 +68,14 @@ pub(super) fn begin() {
     LAST.take();
 }
 
-/// Notes the items that a run has left out.
-pub(super) fn skipped(failures: &[Error], first: u64) {
-    LAST.with_borrow_mut(|last| last.failures = failures.iter().map(|error| noted(error, first)).collect());
+/// Notes the items that a run has left out: in workers, or in the master.
+pub(super) fn skipped(failures: &[Error], first: u64, in_master: Vec<Noted>) {
+    leave(failures.iter().map(|error| noted(error, first)).chain(in_master).collect(), Vec::new());
+}
+
+/// Notes failures, and what is unfinished because of them.
+pub(super) fn leave(failures: Vec<Noted>, unfinished: Vec<Range<u64>>) {
+    LAST.replace(Last { failures, unfinished });
 }
 
 /// Notes why a run failed.
@@ -77,55 +83,44 @@ pub(super) fn of_run(error: &Error, first: u64) -> Failure {
     let noted = noted(error, first);
     let status = noted.failure.status;
     let shift = |range: &Range<usize>| range.start as u64 + first..range.end as u64 + first;
-    LAST.with_borrow_mut(|last| {
-        last.unfinished = error.unfinished().iter().map(shift).collect();
-        last.failures = vec![noted];
-    });
+    leave(vec![noted], error.unfinished().iter().map(shift).collect());
     Failure::of_pool(status, error)
 }
 
-/// Runs what may fail in the master itself, where a function's failure arrives as a panic.
-pub(super) fn of_function(work: impl FnOnce() -> Outcome) -> Outcome {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        match payload.downcast_ref::<String>().and_then(|text| Some((text, returned(text)?))) {
-            Some((text, code)) => {
-                let text = format!(
-                    "cannot go on with the run in the master: {text}, which is a failure; 0 is success"
-                );
-                LAST.with_borrow_mut(|last| {
-                    last.failures = vec![Noted {
-                        failure: shm_pool_failure_t {
-                            status: SHM_STATUS_CALLBACK_FAILED,
-                            returned: code,
-                            pid: std::process::id().into(),
-                            ..NOTHING
-                        },
-                        text: CString::new(text.as_str()).unwrap_or_default(),
-                    }];
-                });
-                Err(Failure::new(SHM_STATUS_CALLBACK_FAILED, text))
-            }
-            None => panic::resume_unwind(payload),
+impl Noted {
+    /// The failure of a function that the master has called itself.
+    pub(super) fn in_master(item: Option<u64>, code: i32, operation: &str) -> Noted {
+        let at = item.map_or(String::new(), |item| format!(" at item {item}"));
+        let text = format!(
+            "cannot {operation} in the calling process, without workers: {RETURNED}{code}{at}, which is a failure; 0 is success"
+        );
+        Noted {
+            failure: shm_pool_failure_t {
+                size: 0,
+                item: item.map_or(-1, |item| item as i64),
+                rank: -1,
+                pid: std::process::id().into(),
+                status: SHM_STATUS_CALLBACK_FAILED,
+                returned: code,
+                exit: SHM_EXIT_NONE,
+                exit_value: 0,
+            },
+            text: CString::new(text).unwrap_or_default(),
         }
-    })
-}
+    }
 
-const NOTHING: shm_pool_failure_t = shm_pool_failure_t {
-    size: 0,
-    item: -1,
-    rank: -1,
-    pid: -1,
-    status: SHM_STATUS_OTHER,
-    returned: 0,
-    exit: SHM_EXIT_NONE,
-    exit_value: 0,
-};
+    /// As what a function returns.
+    pub(super) fn failure(&self) -> Failure {
+        Failure::new(self.failure.status, self.text.to_string_lossy())
+    }
+}
 
 fn returned(message: &str) -> Option<i32> {
     message.strip_prefix(RETURNED)?.parse().ok()
 }
 
-fn noted(error: &Error, first: u64) -> Noted {
+/// What is known of an error of a run whose first item is called `first`.
+pub(super) fn noted(error: &Error, first: u64) -> Noted {
     let (exit, exit_value) = match error.exit() {
         None => (SHM_EXIT_NONE, 0),
         Some(Exit::Code(code)) => (SHM_EXIT_CODE, code),

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "exports C symbols and calls functions that C gave")]
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
+use super::state::States;
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
 use crate::handle::{handle, insert, pin, retire};
@@ -33,6 +34,11 @@ pub const SHM_POOL_SERIAL: u32 = 8;
 pub type shm_progress_t = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64)>;
 /// Is called with a warning; the text is good for the call only.
 pub type shm_warning_t = Option<unsafe extern "C" fn(user: *mut c_void, text: *const c_char)>;
+/// Makes what a worker keeps from item to item, and leaves its address in `state`. It is called in the worker, when its first item comes; 0 is
+/// success, and any other number is the failure of that item.
+pub type shm_make_state_t = Option<unsafe extern "C" fn(user: *mut c_void, state: *mut *mut c_void) -> i32>;
+/// Is called with what a worker has kept, in the worker, when that has nothing more to do.
+pub type shm_drop_state_t = Option<unsafe extern "C" fn(user: *mut c_void, state: *mut c_void)>;
 /// Is called around a fork.
 pub type shm_fork_hook_t = Option<unsafe extern "C" fn(user: *mut c_void)>;
 
@@ -66,6 +72,10 @@ pub struct shm_pool_options_t {
     pub after_fork_child: shm_fork_hook_t,
     /// What all of these are called with. It lives as long as the pool.
     pub user: *mut c_void,
+    /// Makes a state for each worker that `shm_worker_state` finds; or NULL.
+    pub make_state: shm_make_state_t,
+    /// Ends such a state; or NULL. A worker that is killed, or exits, ends none.
+    pub drop_state: shm_drop_state_t,
 }
 
 /// A handle of a pool. Zero is no handle.
@@ -84,14 +94,16 @@ pub(super) type Progress = Box<dyn Fn(usize, usize) + Send + Sync>;
 pub(crate) struct Pool {
     pub(super) pool: MapReduce<Progress>,
     pub(super) skips: bool,
+    pub(super) retries: usize,
     pub(super) is_ordered: bool,
+    pub(super) states: Option<States>,
 }
 
 handle!(shm_pool_t, Pool, 40, "pool");
 
 /// What the caller wants its functions to be called with.
 #[derive(Clone, Copy)]
-struct User(*mut c_void);
+pub(super) struct User(pub(super) *mut c_void);
 
 // SAFETY: an address, which is handed back to the caller's functions. They are called in the thread that runs something on the pool; whoever runs
 // on one pool from several threads has said that they may be.
@@ -100,7 +112,7 @@ unsafe impl Send for User {}
 unsafe impl Sync for User {}
 
 impl User {
-    fn get(self) -> *mut c_void {
+    pub(super) fn get(self) -> *mut c_void {
         self.0
     }
 }
@@ -127,13 +139,15 @@ pub unsafe extern "C" fn shm_pool_create(
     })
 }
 
-const LEAST: usize = size_of::<shm_pool_options_t>();
+/// What the first version of the struct had.
+const LEAST: usize = 96;
 
 fn build(options: Option<shm_pool_options_t>) -> Outcome<Pool> {
     const FLAGS: u32 = SHM_POOL_ORDERED | SHM_POOL_SKIP_FAILED | SHM_POOL_THREADS_OK | SHM_POOL_SERIAL;
     let Some(given) = options else {
         let silent: Progress = Box::new(|_, _| ());
-        return Ok(Pool { pool: MapReduce::new().progress(silent), skips: false, is_ordered: false });
+        let pool = MapReduce::new().progress(silent);
+        return Ok(Pool { pool, skips: false, retries: 0, is_ordered: false, states: None });
     };
     if given.flags & !FLAGS != 0 {
         return Err(Failure::argument(format_args!(
@@ -154,8 +168,9 @@ fn build(options: Option<shm_pool_options_t>) -> Outcome<Pool> {
             )));
         }
     };
+    let retries = input::size("options.retries", given.retries)?;
     let mut pool = MapReduce::new()
-        .retries(input::size("options.retries", given.retries)?)
+        .retries(retries)
         .serial_below(input::size("options.serial_below", given.serial_below)?);
     // What is not said is left to the pool, whose default with ordered sections is another one.
     if given.schedule != SHM_SCHEDULE_GUIDED || chunk != 0 {
@@ -203,10 +218,15 @@ fn build(options: Option<shm_pool_options_t>) -> Outcome<Pool> {
             unsafe { progress(user.get(), done as u64, total as u64) }
         }),
     };
+    if given.make_state.is_none() && given.drop_state.is_some() {
+        return Err(Failure::argument("`options.drop_state` is given, and no `options.make_state`"));
+    }
     Ok(Pool {
         pool: pool.progress(progress),
         skips: is(SHM_POOL_SKIP_FAILED),
+        retries,
         is_ordered: is(SHM_POOL_ORDERED),
+        states: given.make_state.map(|make| States { make, drop: given.drop_state, user }),
     })
 }
 

@@ -4,9 +4,11 @@
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
 use super::failure;
-use super::options::{Pool, shm_pool_t};
+use super::options::shm_pool_t;
 use super::result::Bytes;
-use super::worker::call;
+use super::serial::{Place, Serial};
+use super::state::State;
+use super::worker::What;
 use crate::callback::{catching, succeed};
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
@@ -167,30 +169,31 @@ fn map(
 ) -> Outcome {
     let pool = pin(pool)?;
     failure::begin();
-    let Pool { pool: maps, skips, is_ordered } = &*pool;
-    let one = |worker: &Worker, item: u64| {
-        let mut result = Vec::new();
-        let collected = call(worker, *is_ordered, collects, || work(item, &mut result));
-        Bytes(if collects { collected } else { result })
+    let serial = Serial::new("go on with the run", pool.retries, pool.skips);
+    let what = What { is_ordered: pool.is_ordered, collects };
+    let one = |worker: &Worker, state: &mut State, item: u64| {
+        serial.call(Place::Worker(worker), Some(first + item), what, state, |result| work(item, result))
     };
-    let each = |item: usize, bytes: Bytes| succeed(reduce(item as u64, &bytes.0));
+    let each = |item: usize, bytes: Bytes| {
+        if !serial.take_skipped() {
+            succeed(reduce(item as u64, &bytes.0));
+        }
+    };
+    // Numbers that no item has: messages come out as near as they can.
+    let maps = pool.pool.clone().first_item(usize::try_from(first).unwrap_or(usize::MAX));
+    let state = |_: &Worker| State::new(pool.states);
+    let range = 0..items as u64;
     catching(|| {
-        failure::of_function(|| {
-            if *skips {
-                let done = maps.skip_failed().map_reduce(0..items as u64, one, each);
-                match done {
-                    Ok(partial) => {
-                        failure::skipped(partial.failures(), first);
-                        Ok(())
-                    }
-                    Err(error) => Err(failure::of_run(&error, first)),
+        serial.catching(first + range.end, || {
+            if pool.skips {
+                match maps.skip_failed().with_state(state).map_reduce(range, one, each) {
+                    Ok(partial) => failure::skipped(partial.failures(), first, serial.take_failures()),
+                    Err(error) => return Err(failure::of_run(&error, first)),
                 }
-            } else {
-                match maps.map_reduce(0..items as u64, one, each) {
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(failure::of_run(&error, first)),
-                }
+            } else if let Err(error) = maps.with_state(state).map_reduce(range, one, each) {
+                return Err(failure::of_run(&error, first));
             }
+            Ok(())
         })
     })
 }

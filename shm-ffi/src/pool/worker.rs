@@ -1,9 +1,10 @@
-//! What a function can do while a pool calls it: know who it is, enter a critical or an ordered section, make its result longer.
+//! What a function can do while a pool calls it: know who it is, find its state, enter a critical or an ordered section, make its result longer.
 //!
 //! All of it works in the thread that the pool calls the function in, and nowhere else.
 
 #![allow(unsafe_code, reason = "exports C symbols; finds the worker of the thread through a pointer")]
 
+use super::state::State;
 use crate::callback::{self, shm_action_t};
 use crate::error::{Failure, Outcome};
 use crate::guard::guard;
@@ -18,13 +19,26 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
 /// What surrounds one call of a function.
-pub(super) struct Call<'a> {
-    worker: &'a Worker<'a>,
-    is_ordered: bool,
+struct Call<'a> {
+    /// None in a call in the background, which has no others beside it.
+    worker: Option<&'a Worker<'a>>,
+    what: What,
+    /// What `shm_worker_state` finds.
+    state: Cell<Option<*mut c_void>>,
     in_section: Cell<bool>,
+    /// Whether this item has had its ordered section.
+    had_turn: Cell<bool>,
     result: RefCell<Option<Vec<u8>>>,
     /// What has to go on through the caller's function when that has returned.
     unwinds: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+/// What a call may do.
+#[derive(Clone, Copy)]
+pub(super) struct What {
+    pub(super) is_ordered: bool,
+    /// Whether its result is what `shm_result_append` adds.
+    pub(super) collects: bool,
 }
 
 thread_local! {
@@ -35,13 +49,16 @@ thread_local! {
 /// What a function's failure panics with in a worker, so that the pool takes it for one. The number comes behind.
 pub(super) const RETURNED: &str = "the function returned ";
 
-/// Calls a function of the caller's as `worker`, and gives what `shm_result_append` has collected.
+/// Calls a function of the caller's, as `worker` if it is one, and gives what `shm_result_append` has collected.
+///
+/// # Errors
+/// What the function returned, if that is not 0.
 pub(super) fn call(
-    worker: &Worker,
-    is_ordered: bool,
-    collects: bool,
+    worker: Option<&Worker>,
+    what: What,
+    state: &mut State,
     function: impl FnOnce() -> i32,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, i32> {
     struct Restore(*const Call<'static>);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -50,23 +67,32 @@ pub(super) fn call(
     }
     let call = Call {
         worker,
-        is_ordered,
+        what,
+        state: Cell::new(None),
         in_section: Cell::new(false),
-        result: RefCell::new(collects.then(Vec::new)),
+        had_turn: Cell::new(false),
+        result: RefCell::new(what.collects.then(Vec::new)),
         unwinds: RefCell::new(None),
     };
     let code = {
         let _restore = Restore(CURRENT.replace(ptr::from_ref(&call).cast()));
-        function()
+        match state.get() {
+            Ok(found) => {
+                call.state.set(found);
+                function()
+            }
+            Err(code) => code,
+        }
     };
     if let Some(payload) = call.unwinds.take() {
         panic::resume_unwind(payload);
     }
-    if code != 0 {
-        // Past the panic hook: whoever wrote the function knows nothing of panics.
-        panic::resume_unwind(Box::new(format!("{RETURNED}{code}")));
-    }
-    call.result.take().unwrap_or_default()
+    if code == 0 { Ok(call.result.take().unwrap_or_default()) } else { Err(code) }
+}
+
+/// Fails as a worker fails: past the panic hook, for whoever wrote the function knows nothing of panics.
+pub(super) fn fail(code: i32) -> ! {
+    panic::resume_unwind(Box::new(format!("{RETURNED}{code}")))
 }
 
 /// Does something with the call that this thread is in.
@@ -74,10 +100,21 @@ fn current<T>(work: impl FnOnce(&Call<'_>) -> Outcome<T>) -> Outcome<T> {
     // SAFETY: null, or set by `call`, whose `Call` lives until it has set another one.
     match unsafe { CURRENT.get().as_ref() } {
         Some(call) => work(call),
-        None => Err(Failure::new(
-            SHM_STATUS_NOT_IN_POOL,
+        None => Err(not_in_pool(
             "this is for functions that a pool calls, while it calls them, in the same thread",
         )),
+    }
+}
+
+#[cold]
+fn not_in_pool(why: &str) -> Failure {
+    Failure::new(SHM_STATUS_NOT_IN_POOL, why)
+}
+
+impl Call<'_> {
+    fn worker(&self) -> Outcome<&Worker<'_>> {
+        self.worker
+            .ok_or_else(|| not_in_pool("a call in the background is alone: it has no rank, and no sections"))
     }
 }
 
@@ -94,8 +131,33 @@ pub unsafe extern "C" fn shm_worker_rank(rank: *mut u64, workers: *mut u64) -> s
         // SAFETY: the pointers are NULL or as the header says.
         let (rank, workers) = unsafe { (Output::of(rank, "rank")?, Output::wanted(workers)) };
         current(|call| {
-            rank.put(call.worker.rank() as u64);
-            workers.put(call.worker.workers() as u64);
+            let worker = call.worker()?;
+            rank.put(worker.rank() as u64);
+            workers.put(worker.workers() as u64);
+            Ok(())
+        })
+    })
+}
+
+/// Finds what this worker keeps from item to item, as the pool's `make_state` has made it.
+///
+/// Parameters: `state`: receives its address.
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_INVALID_ARGUMENT` if the pool was made without `make_state`, and in a call in the background,
+/// `SHM_STATUS_NOT_IN_POOL`.
+/// Thread use: the thread in which a pool calls a function. No other worker sees the state.
+/// Death: of a worker takes its state with it; its successor makes a fresh one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shm_worker_state(state: *mut *mut c_void) -> shm_status_t {
+    guard(|| {
+        // SAFETY: the pointer is NULL or as the header says.
+        let state = unsafe { Output::of(state, "state") }?;
+        current(|call| {
+            let found = call.state.get().ok_or_else(|| {
+                Failure::argument(
+                    "there is no state here: make the pool with `options.make_state`, and run a map on it",
+                )
+            })?;
+            state.put(found);
             Ok(())
         })
     })
@@ -120,7 +182,8 @@ pub unsafe extern "C" fn shm_worker_critical(section: shm_action_t, user: *mut c
 /// Calls a function in the order of the items: when those of all earlier items are over, or their items are done without one.
 ///
 /// Parameters: `section`, `user`: the function and what it is called with.
-/// Returns: as `shm_worker_critical`; `SHM_STATUS_INVALID_ARGUMENT` also if the pool was made without `SHM_POOL_ORDERED`.
+/// Returns: as `shm_worker_critical`; `SHM_STATUS_INVALID_ARGUMENT` also if the pool was made without `SHM_POOL_ORDERED`,
+/// and if the item has had its turn.
 /// Thread use: the thread in which a pool calls a function, once for an item. The section does not leave by longjmp(3) or an exception.
 /// Death: of a worker in the section is the failure of its item, and the next one's turn comes.
 #[unsafe(no_mangle)]
@@ -129,24 +192,33 @@ pub unsafe extern "C" fn shm_worker_ordered(section: shm_action_t, user: *mut c_
         // SAFETY: the pointers are NULL or as the header says.
         let section = unsafe { callback::action(section, user) }?;
         current(|call| {
-            if !call.is_ordered {
+            if !call.what.is_ordered {
                 return Err(Failure::argument(
                     "cannot enter an ordered section: make the pool with SHM_POOL_ORDERED",
                 ));
             }
-            enter(call, |worker| worker.ordered(|| section.run()))
+            if call.had_turn.get() {
+                return Err(Failure::argument(
+                    "cannot enter an ordered section: this item has had its turn; do in one section what has to be done in order",
+                ));
+            }
+            enter(call, |worker| {
+                call.had_turn.set(true);
+                worker.ordered(|| section.run())
+            })
         })
     })
 }
 
 fn enter(call: &Call<'_>, section: impl FnOnce(&Worker) -> i32) -> Outcome {
+    let worker = call.worker()?;
     if call.in_section.replace(true) {
         return Err(Failure::new(
             SHM_STATUS_DEADLOCK,
             "cannot enter a section: this worker is in one already, which it has to leave first",
         ));
     }
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| section(call.worker)));
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| section(worker)));
     call.in_section.set(false);
     match ended {
         Ok(0) => Ok(()),
@@ -168,7 +240,7 @@ fn enter(call: &Call<'_>, section: impl FnOnce(&Worker) -> i32) -> Outcome {
 /// Makes the result of this item longer.
 ///
 /// Parameters: `bytes`, `length`: what is added at its end; NULL only if that is nothing.
-/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL` outside of a function that `shm_pool_map_bytes` calls, `SHM_STATUS_INVALID_ARGUMENT`,
+/// Returns: `SHM_STATUS_OK`, `SHM_STATUS_NOT_IN_POOL` outside of a function that `shm_pool_map_bytes`, a map of kept workers or `shm_pool_background` calls, `SHM_STATUS_INVALID_ARGUMENT`,
 /// `SHM_STATUS_OUT_OF_MEMORY`.
 /// Thread use: the thread in which a pool calls a function.
 /// Death: what was added goes with the worker; a second try begins anew.
@@ -182,7 +254,7 @@ pub unsafe extern "C" fn shm_result_append(bytes: *const c_void, length: u64) ->
             let Some(result) = &mut *result else {
                 return Err(Failure::new(
                     SHM_STATUS_NOT_IN_POOL,
-                    "only functions that shm_pool_map_bytes calls have a result of any length",
+                    "only functions that shm_pool_map_bytes, maps of kept workers and shm_pool_background call have a result of any length",
                 ));
             };
             result.try_reserve(bytes.len()).map_err(|error| {

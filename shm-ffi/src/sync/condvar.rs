@@ -175,9 +175,10 @@ pub extern "C" fn shm_condvar_detach(condvar: shm_condvar_t) -> shm_status_t {
 ///
 /// Parameters: `condvar`: a handle. `mutex`: the handle through which this thread holds the mutex that all use who wait.
 /// Returns: `SHM_STATUS_OK` with the mutex, after a notification (ask for the condition again: it may have changed since);
-/// `SHM_STATUS_OWNER_DIED` *with the mutex*, as from `shm_mutex_lock`; `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`,
-/// `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND` with nothing changed. After `SHM_STATUS_INVALID_ARGUMENT` (others wait
-/// with another mutex), `SHM_STATUS_POISONED` and `SHM_STATUS_CORRUPTED` the mutex is *not* held any more.
+/// `SHM_STATUS_OWNER_DIED` *with the mutex*, as from `shm_mutex_lock`; `SHM_STATUS_INVALID_ARGUMENT` if others wait with another
+/// mutex, `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, `SHM_STATUS_INVALID_HANDLE`, `SHM_STATUS_WRONG_KIND` with nothing changed,
+/// the mutex still held. After `SHM_STATUS_POISONED` (somebody gave up what the mutex guards) it is *not* held any more; after
+/// `SHM_STATUS_CORRUPTED` it is held if the wait could not begin (`shm_mutex_value` says).
 /// Thread use: only the thread that holds the mutex.
 /// Death: of a waiter takes no notification away from the others.
 #[unsafe(no_mangle)]
@@ -272,18 +273,19 @@ fn wait(condvar: shm_condvar_t, mutex: shm_mutex_t, how: How) -> Outcome {
     let condvar = pin(condvar)?;
     exchange(mutex, is_mutex, |held| match held {
         Held::Mutex(guard) => {
+            let mut place = Some(guard);
             let waited = match how {
-                How::Forever => condvar.wait(guard).map(|guard| (guard, WaitOutcome::Notified)),
-                How::Until(deadline) => condvar.wait_until(guard, deadline),
-                How::Interruptible(deadline) => condvar.wait_interruptible(guard, deadline),
-                How::Not => Ok((guard, WaitOutcome::TimedOut)),
+                How::Forever => condvar.wait_in_place(&mut place, None, false),
+                How::Until(deadline) => condvar.wait_in_place(&mut place, Some(deadline), false),
+                How::Interruptible(deadline) => condvar.wait_in_place(&mut place, deadline, true),
+                How::Not => Ok(WaitOutcome::TimedOut),
             };
             match waited {
-                Ok((guard, outcome)) => (Some(Held::Mutex(guard)), told(outcome)),
+                Ok(outcome) => (place.map(Held::Mutex), told(outcome)),
                 Err(LockError::OwnerDied(left)) => {
                     (Some(Held::MutexOfDead(left)), Err(owner_died("mutex", "shm_mutex_recover")))
                 }
-                Err(LockError::Failed(error)) => (None, Err(error.into())),
+                Err(LockError::Failed(error)) => (place.map(Held::Mutex), Err(error.into())),
             }
         }
         unsound => (

@@ -7,6 +7,7 @@
 mod barrier;
 mod bounded_semaphore;
 mod byte_channel;
+mod channel;
 mod condvar;
 mod event;
 mod latch;
@@ -23,6 +24,7 @@ mod time;
 pub use barrier::*;
 pub use bounded_semaphore::*;
 pub use byte_channel::*;
+pub use channel::*;
 pub use condvar::*;
 pub use event::*;
 pub use latch::*;
@@ -33,6 +35,7 @@ pub use recursive_mutex::*;
 pub use rwlock::*;
 pub use semaphore::*;
 pub use sequencer::*;
+pub(crate) use time::How;
 pub use time::{SHM_FOREVER, shm_clock_ns};
 
 use crate::error::{Failure, Outcome};

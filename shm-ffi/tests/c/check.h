@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,6 +48,19 @@
         CHECK(waitpid(child_, &how_, 0) == child_);                                       \
         CHECK(WIFEXITED(how_) && WEXITSTATUS(how_) == 0);                                 \
     } while (0)
+
+/* Whether there are pidfds, by which workers are watched. Valgrind before 3.21 answers for the kernel that there are none. */
+static inline int can_watch_processes(void)
+{
+#ifdef SYS_pidfd_open
+    const long descriptor = syscall(SYS_pidfd_open, getpid(), 0);
+    if (descriptor >= 0)
+        close((int)descriptor);
+    return descriptor >= 0;
+#else
+    return 1;
+#endif
+}
 
 /* A name that no other program uses: the tests' prefix, which the runner cleans up after, and `what`. */
 static inline const char *unique(const char *what)

@@ -127,6 +127,35 @@ static void condition_variables(void)
     IS(SHM_STATUS_TIMED_OUT, shm_condvar_wait_timeout_ns(condvar, mutex, 1000000));
     IS(SHM_STATUS_INVALID_ARGUMENT, shm_condvar_wait_timeout_ns(condvar, mutex, -1));
     IN_CHILD({ IS(SHM_STATUS_INHERITED, shm_condvar_wait(condvar, mutex)); });
+    /* While somebody waits with this mutex, nobody can with another one, which stays as it was. */
+    shm_mutex_t other;
+    OK(shm_mutex_create(NULL, NULL, 0, &other));
+    OK(shm_mutex_lock(other));
+    BESIDE(waits, {
+        OK(shm_mutex_lock(mutex));
+        OK(shm_mutex_value(mutex, &value, NULL));
+        *(int *)value = 2;
+        OK(shm_condvar_wait(condvar, mutex));
+        OK(shm_mutex_unlock(mutex));
+    });
+    OK(shm_mutex_unlock(mutex));
+    for (int is_there = 0; !is_there;) {
+        OK(shm_mutex_lock(mutex)); /* with the 2 in it and the mutex free, it waits */
+        OK(shm_mutex_value(mutex, &value, NULL));
+        is_there = *(int *)value == 2;
+        OK(shm_mutex_unlock(mutex));
+    }
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_condvar_wait(condvar, other));
+    SAYS("another mutex");
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_condvar_wait_timeout_ns(condvar, other, 1000000));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_condvar_wait_until_ns(condvar, other, SHM_FOREVER));
+    IS(SHM_STATUS_INVALID_ARGUMENT, shm_condvar_wait_interruptible_ns(condvar, other, SHM_FOREVER));
+    IN_CHILD({ IS(SHM_STATUS_BUSY, shm_mutex_try_lock(other)); });
+    OK(shm_condvar_notify_all(condvar));
+    JOIN(waits);
+    OK(shm_mutex_unlock(other));
+    OK(shm_mutex_detach(other));
+    OK(shm_mutex_lock(mutex));
     /* Whoever wakes us dies with the mutex. */
     BESIDE(killer, {
         OK(shm_mutex_lock(mutex));

@@ -1,7 +1,7 @@
 //! What the tests in C share: where the library is, how programs are compiled against it and run, and which tools this machine has.
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use shm_testkit::{Cleanup, unique_name};
+use shm_testkit::{Cleanup, leftovers, unique_name};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -96,4 +96,27 @@ pub(crate) fn has(tool: &str, skipped: &str) -> bool {
 /// Says something that is seen though the test passes: the harness keeps back what goes through `println!` only.
 pub(crate) fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// Removes what a program left under its prefix.
+pub(crate) struct Prefix(pub(crate) String);
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        drop(Cleanup::of(leftovers(&self.0)));
+    }
+}
+
+/// Whether the C compiler can link with AddressSanitizer, and the result runs here.
+pub(crate) fn sanitizer_works() -> bool {
+    let folder = Scratch::new("sanitizer");
+    let (source, program) = (folder.path.join("empty.c"), folder.path.join("empty"));
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let built = Command::new("cc").args(["-fsanitize=address", "-o"]).arg(&program).arg(&source).output();
+    let works = built.is_ok_and(|built| built.status.success())
+        && Command::new(&program).output().is_ok_and(|ran| ran.status.success());
+    if !works {
+        say("skipped: programs with AddressSanitizer, because it does not work here");
+    }
+    works
 }

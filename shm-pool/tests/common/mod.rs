@@ -1,6 +1,6 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(unsafe_code, reason = "waitpid, kill, seccomp")]
+#![allow(unsafe_code, reason = "waitpid, kill")]
 
 use std::time::Duration;
 
@@ -175,18 +175,5 @@ pub(crate) const CALLS: [libc::c_long; 12] = [
 
 /// Has the kernel kill this process at its next system call of this number.
 pub(crate) fn die_at(call: libc::c_long) {
-    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let filter = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the number of the call
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: the program is valid for the duration of the calls, which copy it.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
-    };
-    assert!(done, "seccomp: {}", std::io::Error::last_os_error());
+    shm_testkit::forbid(call, shm_testkit::Verdict::Kills);
 }

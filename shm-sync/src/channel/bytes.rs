@@ -466,7 +466,7 @@ impl Object for ByteChannel {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        Ok(Self { ring: Ring::open(place, verb, 0)? })
+        Ok(Self { ring: Ring::open(place, verb, Some(0))? })
     }
 
     fn identity(&self) -> u64 {

@@ -1,5 +1,5 @@
 //! Bounded channels between any number of producers and consumers, in any processes: of byte messages ([`ByteChannel`]) and of plain values
-//! ([`Channel`]).
+//! ([`Channel`], and [`ItemChannel`] where their size is known at run time only).
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | `flow` | the protocol between the two sides; it is what the models run |
 //! | `raw` | the layout in shared pages |
 //! | `ring` | locks, waiting, copying: what both channels share |
-//! | `bytes`, `values` | the public types |
+//! | `bytes`, `values`, `items` | the public types |
 
 mod position;
 
@@ -15,6 +15,8 @@ pub(crate) mod flow;
 
 #[cfg(not(loom))]
 mod bytes;
+#[cfg(not(loom))]
+mod items;
 #[cfg(not(loom))]
 mod raw;
 #[cfg(not(loom))]
@@ -24,5 +26,7 @@ mod values;
 
 #[cfg(not(loom))]
 pub use bytes::ByteChannel;
+#[cfg(not(loom))]
+pub use items::ItemChannel;
 #[cfg(not(loom))]
 pub use values::Channel;

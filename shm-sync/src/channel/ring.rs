@@ -155,11 +155,12 @@ impl<const VALUES: bool> Ring<VALUES> {
         Ok(Image::new(Self::KIND, shape.capacity, len).with(VALUE_LEN, &shape.value_len.to_le_bytes()))
     }
 
-    /// The ring at `place`.
-    pub(crate) fn open(place: Placement, verb: &str, value_len: usize) -> Result<Self, Error> {
+    /// The ring at `place`; `value_len` is 0 among byte messages, and none if any will do.
+    pub(crate) fn open(place: Placement, verb: &str, value_len: Option<usize>) -> Result<Self, Error> {
         let handle = Handle::<RawChannel<VALUES>>::open(place, verb, None)?;
         let found = (handle.parameter().unwrap_or(0) as usize, handle.raw().value_len.load(Relaxed) as usize);
         let mismatch = |detail| Err(handle.error(verb, ErrorKind::Mismatch).detail(detail));
+        let value_len = value_len.unwrap_or(found.1);
         if found.1 != value_len {
             return mismatch(format!("its messages have {} bytes, not {value_len}", found.1));
         }
@@ -177,6 +178,12 @@ impl<const VALUES: bool> Ring<VALUES> {
 
     pub(crate) fn capacity(&self) -> usize {
         self.shape.capacity as usize
+    }
+
+    /// Bytes of a value.
+    #[inline(always)]
+    pub(crate) fn value_len(&self) -> usize {
+        self.shape.value_len as usize
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -439,7 +439,7 @@ impl<T: Pod + Send> Object for Channel<T> {
     }
 
     fn open(place: Placement, verb: &str) -> Result<Self, Error> {
-        Ok(Self { ring: Ring::open(place, verb, size_of::<T>())?, values: PhantomData })
+        Ok(Self { ring: Ring::open(place, verb, Some(size_of::<T>()))?, values: PhantomData })
     }
 
     fn identity(&self) -> u64 {

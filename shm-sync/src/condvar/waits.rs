@@ -211,6 +211,44 @@ impl Condvar {
         self.wait_with(guard, interruptible(deadline))
     }
 
+    /// Waits as [`wait_until`](Self::wait_until) does, or as [`wait_interruptible`](Self::wait_interruptible), with the guard in a place of the caller's.
+    ///
+    /// For bindings to languages in which a lock is not a value: if the wait cannot begin, the guard is where it was, and the mutex locked.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait). With `place` full nothing has changed; with `place` empty the wait had begun, and the mutex is not held (or is
+    /// what [`LockError::OwnerDied`] has). [`ErrorKind::InvalidArgument`] also if `place` was empty.
+    ///
+    /// # Examples
+    /// ```
+    /// # use shm_sync::{Condvar, Mutex, Primitive, WaitOutcome};
+    /// # use std::time::Instant;
+    /// # let (mutex, condvar) = (Mutex::anonymous(0u8)?, Condvar::anonymous(())?);
+    /// let mut place = Some(mutex.lock()?);
+    /// let outcome = condvar.wait_in_place(&mut place, Some(Instant::now()), false)?;
+    /// assert_eq!(outcome, WaitOutcome::TimedOut);
+    /// assert!(place.is_some());
+    /// # drop(place);
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    pub fn wait_in_place<'a, T: ?Sized + Value>(
+        &self,
+        place: &mut Option<MutexGuard<'a, T>>,
+        deadline: Option<Instant>,
+        interruptible: bool,
+    ) -> Result<WaitOutcome, LockError<MutexGuard<'a, T>>> {
+        let Some(guard) = place.as_ref() else {
+            let error = self.handle.error(WAIT, ErrorKind::InvalidArgument);
+            return Err(LockError::Failed(error.detail("the place of the guard is empty")));
+        };
+        let ticket = self.enter(guard).map_err(LockError::Failed)?;
+        let patience = Patience { deadline: deadline.map(Deadline::at), interruptible };
+        let guard = place.take().expect("it was there");
+        let (guard, outcome) = self.wait_entered(guard, ticket, patience)?;
+        *place = Some(guard);
+        Ok(outcome)
+    }
+
     /// Waits as long as `condition` holds, which is asked with the mutex locked: before the first wait and after each.
     ///
     /// # Errors
@@ -408,8 +446,18 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         patience: Patience,
     ) -> Waited<'a, T> {
+        let ticket = self.enter(&guard).map_err(LockError::Failed)?;
+        self.wait_entered(guard, ticket, patience)
+    }
+
+    /// The wait of a caller that is counted among those who wait.
+    fn wait_entered<'a, T: ?Sized + Value>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        mut ticket: Ticket,
+        patience: Patience,
+    ) -> Waited<'a, T> {
         let mutex = guard.mutex();
-        let mut ticket = self.enter(&guard).map_err(LockError::Failed)?;
         drop(guard);
         loop {
             let slept = self.raw().sleep(&mut ticket, patience, || mutex.is_in_trouble());

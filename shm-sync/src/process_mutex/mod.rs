@@ -47,7 +47,8 @@ use word::{Denied, Hold, View};
 ///
 /// While a process is dying, or when the thread is gone that stands for its process in the kernel's books, and no other thread of it has used
 /// the mutex since, waiters watch the process itself (a pidfd) and look at the lock every 50 ms at least: then a release reaches them a little later. Without
-/// `futex_waitv` (Linux before 5.16, or a sandbox that forbids it) waiters sleep in slices of 50 ms, and a death is noticed after one of them.
+/// `futex_waitv` (Linux before 5.16, or a sandbox that forbids it) waiters sleep in slices of 50 ms, and a death is noticed after one of them; without
+/// pidfds (before 5.3) likewise, by asking `/proc`.
 ///
 /// # How many
 /// 63 processes can use one mutex at a time, however many threads and handles they have. Slots of dead processes are used again; a process

@@ -2,23 +2,40 @@
 
 `multiprocessing.shared_memory.SharedMemory(name)` opens a segment of this package as any other file in /dev/shm (the data begin at `data_offset`), but
 before Python 3.13, and later unless `track=False` is given, it also tells its resource tracker, which removes the name when the process
-ends. In a process that has imported `shm` the tracker is not told of names that lead to our segments. In other processes it is: see the README.
+ends. In a process that has imported `shm` the tracker is not told of names that lead to our segments, nor of memory that `open_untracked` opens. In other processes it is: see the README.
 """
 
 from __future__ import annotations
 
 from multiprocessing import resource_tracker as _resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from threading import RLock
 from typing import Any, Callable, Set
 
 from ._shm import is_segment
 
-#: names whose registration was passed over, so that their end is passed over too
+#: names of our segments whose registration was passed over, so that their end is passed over too
 _ours: Set[str] = set()
+#: names of other memory that is being opened without the tracker, and those that were
+_opening: Set[str] = set()
+_opened: Set[str] = set()
+#: names that this process, or the one that forked it, has told the tracker
+_told: Set[str] = set()
+
+
+def open_untracked(name: str) -> SharedMemory:
+    """Opens memory that somebody else has made, without becoming responsible for its end. (Python 3.13's ``track=False``; but `unlink` is as ever.)"""
+    with _lock:
+        _opening.add(name)
+        try:
+            return SharedMemory(name)
+        finally:
+            _opening.discard(name)
 
 
 def _wrap(function: Any, decide: Callable[[str], bool]) -> Any:
     def wrapped(name: str, rtype: str) -> Any:
-        if rtype == "shared_memory" and decide(name):
+        if rtype == "shared_memory" and decide(name.lstrip("/")):
             return None
         return function(name, rtype)
 
@@ -26,20 +43,31 @@ def _wrap(function: Any, decide: Callable[[str], bool]) -> Any:
 
 
 def _passes_over(name: str) -> bool:
-    if not is_segment(name.lstrip("/")):
-        return False
-    _ours.add(name)
-    return True
+    if is_segment(name):
+        _ours.add(name)
+        return True
+    if name in _opening and name not in _told:
+        _opened.add(name)
+        return True
+    _told.add(name)
+    return False
 
 
 def _passed_over(name: str) -> bool:
     # By then the name is gone.
-    if name not in _ours:
-        return False
-    _ours.discard(name)
-    return True
+    if name in _ours:
+        _ours.discard(name)
+        return True
+    if name in _opened:
+        # Whether another process of the family has told the tracker is not known here: after this nobody has.
+        _opened.discard(name)
+        _register(f"/{name}", "shared_memory")
+    _told.discard(name)
+    return False
 
 
 _tracker: Any = _resource_tracker
+_register = _resource_tracker.register
+_lock = RLock()
 _tracker.register = _wrap(_resource_tracker.register, _passes_over)
 _tracker.unregister = _wrap(_resource_tracker.unregister, _passed_over)
