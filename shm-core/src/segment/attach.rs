@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::mm::Advice;
 
 use super::attachment::{self, Attachment, Key, Registry, Subject, registry};
-use super::idle::{Found, Permit};
+use super::idle::{self, Found, Permit};
 use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
@@ -148,9 +148,15 @@ fn attach_object(
     let subject = Subject(name.as_ref());
     let system = |call: &'static str| move |errno| Error::system("attach", subject, call, errno);
     let mut buffer = [0; FIRST_READ];
-    let (meta, header) = match read_meta(fd.as_fd(), &mut buffer) {
-        Ok(read) => read,
-        Err(fault) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
+    let (meta, header) = match (read_meta(fd.as_fd(), &mut buffer), &known) {
+        (Ok(read), None) => read,
+        (Ok(read), Some(known)) if known.is(&read.1) => read,
+        (_, Some(known)) => {
+            // Something is wrong with it, or with the descriptor: opened anew it can be said what.
+            idle::close(fd, key(&known.stat, options.access));
+            return Ok(Outcome::Gone);
+        }
+        (Err(fault), None) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
     };
     let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let system_lock = system("fcntl(F_OFD_GETLK)");
@@ -172,11 +178,13 @@ fn attach_object(
     // From here on nobody removes it as dead, and a removal before shows in the link count.
     // (What was kept is persistent, so it is never dead, and the name has just led to it.)
     let stat = match &known {
-        Some((_, stat)) => *stat,
+        Some(known) => known.stat,
         None => object::stat(fd.as_fd()).map_err(system("fstat"))?,
     };
     check_type("attach", &subject, &stat)?;
-    check_owner("attach", &subject, &stat, options)?;
+    if known.as_ref().is_none_or(|known| known.user != stat.owner) {
+        check_owner("attach", &subject, &stat, options)?;
+    }
     if linked && stat.links == 0 {
         return Ok(Outcome::Gone);
     }
@@ -198,8 +206,8 @@ fn attach_object(
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
     let mapping = match known {
-        Some((mapping, _)) if mapping.len() as u64 == header.reserved_max => mapping,
-        _ => map("attach", &subject, fd.as_fd(), &header, options.access)?,
+        Some(known) => known.mapping,
+        None => map("attach", &subject, fd.as_fd(), &header, options.access)?,
     };
     let name = name.take().map(absolute).transpose()?;
     let permit = name.as_ref().and_then(|name| Permit::to_keep(&stat, name, &header, options.access));

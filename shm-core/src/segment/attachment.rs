@@ -291,7 +291,8 @@ impl Drop for Attachment {
                 && registry.idle.wants(self.key)
                 && let (Some((fd, mapping)), Some(name)) = (self.held.take(), self.name.take())
             {
-                return registry.idle.keep(Kept { fd, mapping, key: self.key, name, permit });
+                let header = self.header.clone();
+                return registry.idle.keep(Kept { fd, mapping, key: self.key, name, permit, header });
             }
         }
         let Some((fd, mapping)) = self.held.take() else { return };

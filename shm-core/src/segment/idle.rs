@@ -52,10 +52,28 @@ impl Permit {
     }
 }
 
-/// What a name leads to: an open object, and its mapping and what fstat(2) has just said of it, if it was kept.
+/// What a name leads to: an open object, and more if it was kept.
 pub(super) struct Found {
     pub(super) fd: OwnedFd,
-    pub(super) known: Option<(Mapping, Stat)>,
+    pub(super) known: Option<Known>,
+}
+
+/// What is known of an object that was kept.
+pub(super) struct Known {
+    pub(super) mapping: Mapping,
+    /// What the name has just led to.
+    pub(super) stat: Stat,
+    /// Who asked for that.
+    pub(super) user: u32,
+    header: Header,
+}
+
+impl Known {
+    /// Whether the header that was read through the descriptor is that of the object: it names its creator and the nanosecond, so it tells a
+    /// descriptor that the program has closed meanwhile, and that is another file's by now.
+    pub(super) fn is(&self, header: &Header) -> bool {
+        self.header == *header
+    }
 }
 
 /// A segment that nobody has attached here any more.
@@ -65,6 +83,7 @@ pub(super) struct Kept {
     pub(super) key: Key,
     pub(super) name: SegmentName,
     pub(super) permit: Permit,
+    pub(super) header: Header,
 }
 
 /// See the head of this file.
@@ -94,28 +113,22 @@ impl Idle {
 
     /// What the name leads to, if that is what is kept here and it would be opened in the same way today.
     pub(super) fn take(&mut self, name: &SegmentName, access: Access) -> Option<Found> {
-        self.kept.as_ref().filter(|kept| kept.key.2 == access as u8 && kept.name == *name)?;
-        let named = object::stat_name(name.path()).ok();
-        let kept = self.kept.as_ref()?;
-        let stat = named
-            .filter(|named| kept.is(named) && Permit::of(named) == kept.permit)
-            .and_then(|_| kept.stat());
-        match stat {
-            Some(stat) => {
-                self.kept.take().map(|Kept { fd, mapping, .. }| Found { fd, known: Some((mapping, stat)) })
-            }
-            None => {
-                self.let_go();
-                None
-            }
-        }
+        let kept = self.kept.as_ref().filter(|kept| kept.key.2 == access as u8 && kept.name == *name)?;
+        let stat = object::stat_name(name.path())
+            .ok()
+            .filter(|stat| kept.is(stat) && Permit::of(stat) == kept.permit);
+        let Some(stat) = stat else {
+            self.let_go();
+            return None;
+        };
+        let Kept { fd, mapping, permit, header, .. } = self.kept.take()?;
+        Some(Found { fd, known: Some(Known { mapping, stat, user: permit.user, header }) })
     }
 
     /// Closes and unmaps what is kept.
     pub(super) fn let_go(&mut self) {
-        let Some(kept) = self.kept.take() else { return };
-        if kept.stat().is_none() {
-            std::mem::forget(kept.fd); // its number is not ours any more
+        if let Some(Kept { fd, key, .. }) = self.kept.take() {
+            close(fd, key);
         }
     }
 }
@@ -124,9 +137,11 @@ impl Kept {
     fn is(&self, stat: &Stat) -> bool {
         (stat.device, stat.inode) == (self.key.0, self.key.1)
     }
+}
 
-    /// What the descriptor leads to, unless it was closed, or is another file's by now, by the program's doing.
-    fn stat(&self) -> Option<Stat> {
-        object::stat(self.fd.as_fd()).ok().filter(|stat| self.is(stat))
+/// Closes a descriptor that was kept, unless the program has done so and its number is another file's by now.
+pub(super) fn close(fd: OwnedFd, (device, inode, _): Key) {
+    if !object::stat(fd.as_fd()).is_ok_and(|stat| (stat.device, stat.inode) == (device, inode)) {
+        std::mem::forget(fd);
     }
 }
