@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use ndarray::Ix1;
+use shm_bench::names::{Deleted, unique};
 use shm_core::{Lifetime, SegmentOptions, SharedArray};
 
 const GIB: usize = 1 << 30;
@@ -20,13 +21,9 @@ const PAGE: usize = 4096;
 /// Set for a helper process: how many GiB of shared arrays it shall have.
 const HELPER: &str = "SHM_BENCH_FORK_HELPER";
 
-fn name(what: &str) -> String {
-    format!("shm-bench-{}-{what}", std::process::id())
-}
-
 /// A place whose name goes with the handle, also when a bench is interrupted.
 fn scoped(what: &str) -> shm_core::Place {
-    SegmentOptions::new().lifetime(Lifetime::Scoped).named(name(what)).expect("a valid name")
+    SegmentOptions::new().lifetime(Lifetime::Scoped).named(unique(what)).expect("a valid name")
 }
 
 /// The address of a mapping of `len` bytes, made by nothing but system calls; the file is at `path` or has no name.
@@ -95,17 +92,8 @@ fn warm_memory() {
     fill(bare.start, bare.len, 1);
 }
 
-/// Deletes a segment at the end, also when an assertion fails.
-struct Deleted(String);
-
-impl Drop for Deleted {
-    fn drop(&mut self) {
-        let _ = shm_core::delete(self.0.as_str());
-    }
-}
-
 fn attach(c: &mut Criterion) {
-    let name = Deleted(name("attach"));
+    let name = Deleted(unique("attach"));
     // The creator's handle is dropped at once: with it, attaching would find this process's mapping.
     drop(SharedArray::<f64, _>::full(name.0.as_str(), 1000, 0.5).expect("memory"));
     let ours = || SharedArray::<f64, Ix1>::attach(name.0.as_str()).expect("it exists");
@@ -164,7 +152,7 @@ fn large(c: &mut Criterion) {
     group.finish();
 
     let prefaulted = || {
-        let place = SegmentOptions::new().prefault(true).lifetime(Lifetime::Scoped).named(name("prefault"));
+        let place = SegmentOptions::new().prefault(true).lifetime(Lifetime::Scoped).named(unique("prefault"));
         SharedArray::<u8, _>::zeros(place.expect("a valid name"), GIB).expect("1 GiB on /dev/shm")
     };
     let mut group = c.benchmark_group("prefaulted_touch_1gib");

@@ -24,7 +24,7 @@
 
 use crate::error::{Failure, Outcome};
 use crate::membarrier;
-use crate::pin::{self, Desk, Held};
+use crate::pin::{self, At, Desk, Held};
 use crate::status::*;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -180,7 +180,7 @@ fn reserve() -> Option<(u32, &'static Slot)> {
 /// An object that stays while this lives, though its handle may be given back.
 pub(crate) struct Pin<T> {
     desk: &'static Desk,
-    place: usize,
+    place: At,
     slot: &'static Slot,
     id: u64,
     object: NonNull<Boxed<T>>,
@@ -190,9 +190,11 @@ pub(crate) struct Pin<T> {
 
 /// Finds the object of a handle and keeps it.
 ///
+/// Always inlined: a pin that is returned through memory costs a lock call as much as the lock.
+///
 /// # Errors
 /// A handle that is none, or none of that kind.
-#[inline]
+#[inline(always)]
 pub(crate) fn pin<H: Handle>(handle: H) -> Outcome<Pin<H::Object>> {
     let id = handle.id();
     if kind_of(id) != H::Object::KIND {
@@ -225,17 +227,28 @@ impl<T: 'static> Pin<T> {
         unsafe { &(*self.object.as_ptr()).object }
     }
 
-    /// Leaves the pin where it is, together with what `take` got from the object, until [`let_go`] or the end of the thread.
+    /// Has `take` take something from the object and leave it in the room that it is given, until [`let_go`] or the end of the thread. What it
+    /// does not leave goes with the pin.
     ///
     /// # Errors
-    /// Those of `take`; then nothing is left. And the news that `take` returned beside what is left.
+    /// Those of `take`.
     #[inline(always)]
-    pub(crate) fn hold(self, take: impl FnOnce(&'static T) -> Outcome<(Held, Option<Failure>)>) -> Outcome {
-        // SAFETY: what `take` returns is left beside the id, and dropped before the id goes.
-        let (held, news) = take(unsafe { self.lasting() })?;
-        self.desk.attach(self.place, held);
-        std::mem::forget(self);
-        news.map_or(Ok(()), Err)
+    pub(crate) fn hold(self, take: impl FnOnce(&'static T, Room<T>) -> Outcome) -> Outcome {
+        // SAFETY: what `take` leaves is left beside the id, and dropped before the id goes; it keeps nothing else.
+        let object = unsafe { self.lasting() };
+        take(object, Room(self))
+    }
+}
+
+/// A pin with room beside it for what is taken from its object.
+pub(crate) struct Room<T>(Pin<T>);
+
+impl<T: 'static> Room<T> {
+    /// Leaves what was taken from the pin's object, and the pin with it.
+    #[inline(always)]
+    pub(crate) fn leave(self, held: Held) {
+        self.0.desk.attach(self.0.place, held);
+        std::mem::forget(self.0);
     }
 }
 
@@ -250,36 +263,25 @@ impl<T: 'static> std::ops::Deref for Pin<T> {
 }
 
 impl<T> Drop for Pin<T> {
-    #[inline]
+    /// By value to where it is done: the address of a pin that nobody takes leaves its parts in registers.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.desk.clear(self.place);
-        membarrier::light();
-        if self.slot.state.load(Relaxed) != self.id {
-            settle(self.slot, self.id);
-        }
+        remove(self.desk, self.place, self.slot, self.id);
     }
 }
 
-/// Takes back what [`Pin::hold`] left for this handle in this thread, the newest that `wanted` knows, and ends it.
+/// Ends what [`Pin::hold`] left for this handle in this thread, the newest that `wanted` knows: drops it, where it lies.
 ///
 /// # Errors
 /// `SHM_STATUS_NOT_HELD`, `SHM_STATUS_INHERITED`, or those of [`pin`].
 #[inline(always)]
-pub(crate) fn let_go<H: Handle>(
-    handle: H,
-    wanted: impl Fn(&Held) -> bool,
-    end: impl FnOnce(Held),
-) -> Outcome {
+pub(crate) fn let_go<H: Handle>(handle: H, wanted: impl Fn(&Held) -> bool) -> Outcome {
     let id = handle.id();
     let desk = pin::desk();
-    let Some((place, held)) = desk.find(id, wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited(_)) {
-        remove(desk, place, id);
-        return Err(inherited(H::Object::NAME));
-    }
-    end(held);
-    remove(desk, place, id);
-    Ok(())
+    let Some(place) = desk.find(id, wanted) else { return Err(not_held(handle)) };
+    let is_inherited = desk.end(place);
+    remove_id(desk, place, id);
+    if is_inherited { Err(inherited(H::Object::NAME)) } else { Ok(()) }
 }
 
 /// Turns what [`Pin::hold`] left for this handle in this thread into something else, which is left instead.
@@ -292,12 +294,11 @@ pub(crate) fn change<H: Handle>(
     turn: impl FnOnce(Held) -> Held,
 ) -> Outcome {
     let desk = pin::desk();
-    let Some((place, held)) = desk.find(handle.id(), wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited(_)) {
-        desk.attach(place, held);
+    let Some(place) = desk.find(handle.id(), wanted) else { return Err(not_held(handle)) };
+    if desk.is_inherited(place) {
         return Err(inherited(H::Object::NAME));
     }
-    desk.attach(place, turn(held));
+    desk.attach(place, turn(desk.take(place)));
     Ok(())
 }
 
@@ -312,15 +313,14 @@ pub(crate) fn exchange<H: Handle, T>(
 ) -> Outcome<T> {
     let id = handle.id();
     let desk = pin::desk();
-    let Some((place, held)) = desk.find(id, wanted) else { return Err(not_held(handle)) };
-    if matches!(held, Held::Inherited(_)) {
-        desk.attach(place, held);
+    let Some(place) = desk.find(id, wanted) else { return Err(not_held(handle)) };
+    if desk.is_inherited(place) {
         return Err(inherited(H::Object::NAME));
     }
-    let (left, result) = turn(held);
+    let (left, result) = turn(desk.take(place));
     match left {
         Some(left) => desk.attach(place, left),
-        None => remove(desk, place, id),
+        None => remove_id(desk, place, id),
     }
     Ok(result)
 }
@@ -357,14 +357,21 @@ fn inherited(name: &str) -> Failure {
 }
 
 /// Clears a place and does what that asks for.
-#[inline]
-fn remove(desk: &Desk, place: usize, id: u64) {
+#[inline(always)]
+fn remove(desk: &Desk, place: At, slot: &'static Slot, id: u64) {
     desk.clear(place);
     membarrier::light();
-    if let Some(slot) = slot(id)
-        && slot.state.load(Relaxed) != id
-    {
+    if slot.state.load(Relaxed) != id {
         settle(slot, id);
+    }
+}
+
+/// The same for an id whose slot has to be found first.
+#[inline(always)]
+fn remove_id(desk: &Desk, place: At, id: u64) {
+    match slot(id) {
+        Some(slot) => remove(desk, place, slot, id),
+        None => desk.clear(place),
     }
 }
 

@@ -30,13 +30,17 @@ pub(crate) struct Desk {
     taken: AtomicBool,
     /// The places; a full desk gets new ones, and the old ones are left where another thread may still be looking at them.
     places: AtomicPtr<Places>,
-    /// All places from here on are empty. Written by the thread only.
+    /// The first of the places and how many there are, for the thread itself: every step less counts in a lock call.
+    first: Cell<*const Place>,
+    len: Cell<usize>,
+    /// All places from here on are empty; at most `len`. Written by the thread only.
     top: AtomicUsize,
     /// The desk that was made before this one.
     older: *const Desk,
 }
 
-// SAFETY: other threads look at the atomics only; guards are touched by the thread that has the desk (and `older` never changes).
+// SAFETY: other threads look at the atomics only; guards, `first` and `len` are touched by the thread that has the desk (and `older` never changes).
+// A desk changes hands by an acquire of `taken`, or in a forked child, which has one thread.
 unsafe impl Sync for Desk {}
 
 struct Places {
@@ -52,6 +56,19 @@ struct Place {
     holds: Cell<bool>,
     guard: UnsafeCell<MaybeUninit<Held>>,
 }
+
+impl Place {
+    /// The guard, if there is one. Only in the desk's thread.
+    #[inline(always)]
+    fn held(&self) -> Option<&Held> {
+        // SAFETY: `holds` says that there is one, and only the desk's thread touches it, one call at a time.
+        self.holds.get().then(|| unsafe { (*self.guard.get()).assume_init_ref() })
+    }
+}
+
+/// The number of a place, which the desk has given out itself.
+#[derive(Clone, Copy)]
+pub(crate) struct At(usize);
 
 static NEWEST: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
 
@@ -89,6 +106,9 @@ fn new_desk() -> &'static Desk {
     let desk = Box::leak(Box::new(Desk {
         taken: AtomicBool::new(true),
         places: AtomicPtr::new(places),
+        // SAFETY: from a box that is never freed.
+        first: Cell::new(unsafe { (*places).all.as_ptr() }),
+        len: Cell::new(PLACES),
         top: AtomicUsize::new(0),
         older: NEWEST.load(Acquire),
     }));
@@ -135,56 +155,103 @@ impl Desk {
         unsafe { &(*self.places.load(Acquire)).all }
     }
 
+    #[inline(always)]
+    fn place(&self, at: At) -> &Place {
+        debug_assert!(at.0 < self.places().len());
+        // SAFETY: an index comes from `put` or `find` of this desk, whose thread this is, so it was within the places then; they only get more,
+        // and are never freed.
+        unsafe { &*self.first.get().add(at.0) }
+    }
+
     /// Puts an id on the desk; `handle` says what has to follow. Returns the place.
     #[inline(always)]
-    pub(crate) fn put(&self, id: u64) -> usize {
+    pub(crate) fn put(&self, id: u64) -> At {
         let at = self.top.load(Relaxed);
-        if at >= self.places().len() {
+        if at >= self.len.get() {
             self.enlarge();
         }
         self.top.store(at + 1, Relaxed);
-        self.places()[at].id.store(id, Relaxed);
-        at
+        self.place(At(at)).id.store(id, Relaxed);
+        At(at)
     }
 
     /// Empties a place that holds no guard.
     #[inline(always)]
-    pub(crate) fn clear(&self, at: usize) {
-        let places = self.places();
-        places[at].id.store(0, Release);
+    pub(crate) fn clear(&self, at: At) {
+        self.place(at).id.store(0, Release);
         let mut top = self.top.load(Relaxed);
-        while top > 0 && places[top - 1].id.load(Relaxed) == 0 {
-            top -= 1;
+        if top == at.0 + 1 {
+            top = at.0;
+            while top > 0 && self.place(At(top - 1)).id.load(Relaxed) == 0 {
+                top -= 1;
+            }
+            self.top.store(top, Relaxed);
         }
-        self.top.store(top, Relaxed);
     }
 
     /// Leaves a guard in a place.
     #[inline(always)]
-    pub(crate) fn attach(&self, at: usize, guard: Held) {
-        let place = &self.places()[at];
+    pub(crate) fn attach(&self, at: At, guard: Held) {
+        let place = self.place(at);
         // SAFETY: the guards of a desk are touched by its thread only, which is the calling one.
         unsafe { (*place.guard.get()).write(guard) };
         place.holds.set(true);
     }
 
-    /// Takes the newest guard for this id that `wanted` knows, or that is inherited; its place keeps the id.
+    /// The place of the newest guard for this id that `wanted` knows, or that is inherited.
     #[inline(always)]
-    pub(crate) fn find(&self, id: u64, wanted: impl Fn(&Held) -> bool) -> Option<(usize, Held)> {
-        let places = self.places();
-        let top = self.top.load(Relaxed).min(places.len());
-        for (at, place) in places[..top].iter().enumerate().rev() {
-            if place.id.load(Relaxed) == id && place.holds.get() {
-                // SAFETY: `holds` says that there is one, and this is the desk's thread.
-                let guard = unsafe { (*place.guard.get()).assume_init_ref() };
-                if matches!(guard, Held::Inherited(_)) || wanted(guard) {
-                    place.holds.set(false);
-                    // SAFETY: as above; from now on the place says that there is none.
-                    return Some((at, unsafe { (*place.guard.get()).assume_init_read() }));
-                }
+    pub(crate) fn find(&self, id: u64, wanted: impl Fn(&Held) -> bool) -> Option<At> {
+        let mut at = self.top.load(Relaxed);
+        while at > 0 {
+            at -= 1;
+            let place = self.place(At(at));
+            if place.id.load(Relaxed) == id
+                && place.held().is_some_and(|held| wanted(held) || matches!(held, Held::Inherited(_)))
+            {
+                return Some(At(at));
             }
         }
         None
+    }
+
+    /// Whether the guard in a place was held by the process that this one was forked from.
+    #[inline(always)]
+    pub(crate) fn is_inherited(&self, at: At) -> bool {
+        matches!(self.place(at).held(), Some(Held::Inherited(_)))
+    }
+
+    /// Takes the guard out of a place where `find` has found one; the id stays.
+    pub(crate) fn take(&self, at: At) -> Held {
+        let place = self.place(at);
+        assert!(place.holds.replace(false), "there is a guard where one was found");
+        // SAFETY: there was one, this is the desk's thread, and from now on the place says that there is none.
+        unsafe { (*place.guard.get()).assume_init_read() }
+    }
+
+    /// Drops the guard in a place; the id stays. Whether it was inherited.
+    ///
+    /// It is not moved out first: the processor would have to wait for it to be written (a load that is wider than the stores before it is not
+    /// forwarded), which takes as long as the rest of an unlock.
+    #[inline(always)]
+    pub(crate) fn end(&self, at: At) -> bool {
+        let place = self.place(at);
+        if !place.holds.replace(false) {
+            return false;
+        }
+        // SAFETY: there was one, this is the desk's thread, and from now on the place says that there is none.
+        unsafe {
+            match (*place.guard.get()).assume_init_mut() {
+                Held::Mutex(guard) => {
+                    ptr::drop_in_place(guard); // as below, without a call
+                    false
+                }
+                guard => {
+                    let is_inherited = matches!(guard, Held::Inherited(_));
+                    ptr::drop_in_place(guard);
+                    is_inherited
+                }
+            }
+        }
     }
 
     /// Whether this thread holds something through the handle with this id.
@@ -195,16 +262,9 @@ impl Desk {
     /// Clears what was held through this handle by the process that this one was forked from.
     pub(crate) fn forget_inherited(&self, id: u64) {
         for (at, place) in self.places().iter().enumerate() {
-            if place.holds.get() && place.id.load(Relaxed) == id {
-                // SAFETY: `holds` says that there is one, and this is the desk's thread.
-                let inherited =
-                    matches!(unsafe { (*place.guard.get()).assume_init_ref() }, Held::Inherited(_));
-                if inherited {
-                    place.holds.set(false);
-                    // SAFETY: as above; from now on the place says that there is none.
-                    drop(unsafe { (*place.guard.get()).assume_init_read() });
-                    self.clear(at);
-                }
+            if place.id.load(Relaxed) == id && matches!(place.held(), Some(Held::Inherited(_))) {
+                self.end(At(at));
+                self.clear(At(at));
             }
         }
     }
@@ -220,6 +280,8 @@ impl Desk {
             // SAFETY: a bitwise move; nobody reads the old place's guard any more, initialised or not.
             unsafe { ptr::copy_nonoverlapping(old.guard.get(), new.guard.get(), 1) };
         }
+        self.first.set(new.all.as_ptr());
+        self.len.set(new.all.len());
         self.places.store(Box::into_raw(new), Release);
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::cpus;
 use crate::error::Error;
@@ -59,6 +60,7 @@ pub struct MapReduce<P = fn(usize, usize)> {
     first_item: usize,
     schedule: Option<Schedule>,
     pub(crate) ordered: bool,
+    heartbeat: Option<Duration>,
     warning: Warning,
     hooks: Hooks,
     pub(crate) progress: Option<Arc<P>>,
@@ -86,6 +88,7 @@ impl MapReduce {
             first_item: 0,
             schedule: None,
             ordered: false,
+            heartbeat: None,
             warning: Warning::Once,
             hooks: Hooks::NONE,
             progress: None,
@@ -276,10 +279,36 @@ impl<P> MapReduce<P> {
             first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
+            heartbeat: self.heartbeat,
             warning: self.warning,
             hooks: self.hooks,
             progress: Some(Arc::new(progress)),
         }
+    }
+
+    /// Has [`progress`](MapReduce::progress) called at least so often while the master waits for its workers, and whenever a signal's handler has run in its
+    /// thread, with unchanged numbers if nothing has arrived.
+    ///
+    /// For programs that have to look after something else meanwhile, such as an interpreter whose signals are handled later than they come. A
+    /// `progress` that panics ends the workers and the map. It concerns the maps that fork their workers.
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// use std::time::Duration;
+    /// let patience = std::cell::Cell::new(3);
+    /// let pool = MapReduce::new().workers(1).threads_ok().heartbeat(Duration::from_millis(10)).progress(|done, total| {
+    ///     patience.set(patience.get() - 1);
+    ///     if patience.get() == 0 && done < total {
+    ///         std::panic::resume_unwind(Box::new("it takes too long"));
+    ///     }
+    /// });
+    /// let map = || pool.map(0..1, |_, _| std::thread::sleep(Duration::from_secs(60)));
+    /// assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(map)).is_err());
+    /// ```
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration) -> MapReduce<P> {
+        self.heartbeat = Some(every);
+        self
     }
 
     /// Says that a master with several threads is known to be fine: its other threads hold no lock that the function needs.
@@ -388,7 +417,12 @@ impl<P> MapReduce<P> {
 
     /// How a team of this pool is forked.
     pub(crate) fn forking(&self, dies_with: DiesWith) -> Forking {
-        Forking { hooks: self.hooks.clone(), warning: self.warning.clone(), dies_with }
+        Forking {
+            hooks: self.hooks.clone(),
+            warning: self.warning.clone(),
+            dies_with,
+            heartbeat: self.heartbeat,
+        }
     }
 }
 
@@ -410,6 +444,7 @@ impl<P> Clone for MapReduce<P> {
             first_item: self.first_item,
             schedule: self.schedule,
             ordered: self.ordered,
+            heartbeat: self.heartbeat,
             warning: self.warning.clone(),
             hooks: self.hooks.clone(),
             progress: self.progress.clone(),

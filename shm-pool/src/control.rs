@@ -78,7 +78,7 @@ pub(crate) struct Slot {
     /// What kind of failure, in state failed: one of [`Failure`]'s codes. +4.
     failure: AtomicU32,
     /// The item that the function is called with. +8.
-    pub(crate) item: AtomicU64,
+    item: AtomicU64,
     /// How many messages were ever written to the ring, modulo 2^32. +16.
     head: AtomicU32,
     /// Bytes of `words` that are valid. +20.
@@ -509,6 +509,17 @@ impl Control {
 }
 
 impl Slot {
+    /// Says what the function is called with, for the case that it does not come back.
+    #[inline]
+    pub(crate) fn begin_item(&self, item: usize) {
+        self.item.store(item as u64, Ordering::Relaxed);
+    }
+
+    /// What the function was called with last; whatever somebody has written there.
+    pub(crate) fn last_item(&self) -> Option<usize> {
+        usize::try_from(self.item.load(Ordering::Relaxed)).ok()
+    }
+
     /// What the worker is doing; nothing if the word is none that a worker writes.
     pub(crate) fn state(&self) -> Option<State> {
         // One load: the worker may change it between two.

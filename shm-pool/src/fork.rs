@@ -12,6 +12,7 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
@@ -45,6 +46,8 @@ pub(crate) struct Forking {
     pub(crate) hooks: Hooks,
     pub(crate) warning: Warning,
     pub(crate) dies_with: DiesWith,
+    /// How often the master tells of its progress at least while it waits.
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// Whose end is the child's end too.
@@ -235,7 +238,7 @@ mod tests {
     use super::*;
 
     const PLAIN: Forking =
-        Forking { hooks: Hooks::NONE, warning: Warning::Never, dies_with: DiesWith::Thread };
+        Forking { hooks: Hooks::NONE, warning: Warning::Never, dies_with: DiesWith::Thread, heartbeat: None };
 
     fn ends(work: impl FnOnce() -> i32) -> Exit {
         wait(fork(&PLAIN, work).unwrap())

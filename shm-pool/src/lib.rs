@@ -4,6 +4,7 @@
 //!   and [`map_chunks`](MapReduce::map_chunks), which lends disjoint `&mut` chunks of a shared array to the workers.
 //! - [`SkipFailed`]: the same maps, going on without the items that fail; [`Partial`], what comes out of them.
 //! - [`WithState`]: the same maps, with a state that each worker makes once and gets back with every item.
+//! - [`Batch`]: whole batches for functions that are dear to enter, of an interpreter for example.
 //! - [`Region`]: what [`parallel`](MapReduce::parallel) runs once in each worker: OpenMP's parallel region, with loops, barrier and reduction.
 //! - [`Schedule`]: how items are shared out: static, dynamic, guided.
 //! - [`Crew`]: workers that are kept for many runs over one array.
@@ -36,6 +37,7 @@
 
 mod adopt;
 mod background;
+mod batch;
 mod builder;
 mod chunks;
 mod control;
@@ -70,6 +72,7 @@ mod work;
 mod worker;
 
 pub use background::Background;
+pub use batch::Batch;
 pub use builder::MapReduce;
 pub use crew::Crew;
 pub use error::{Error, ErrorKind, Exit, MapError};
@@ -79,7 +82,7 @@ pub use region::Region;
 pub use schedule::Schedule;
 pub use skip::{Partial, SkipFailed};
 pub use state::WithState;
-pub use worker::Worker;
+pub use worker::{CriticalSection, OrderedSection, Worker};
 
 /// The example of the repository's front page is a test.
 #[cfg(doctest)]

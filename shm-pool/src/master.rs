@@ -3,6 +3,7 @@
 //! [`Team`] is one mechanism for all fronts: numbered items, forked workers, one run or several. While a run lasts the master's thread waits in
 //! `poll` on an eventfd (a worker has news) and on the workers' pidfds (a worker has ended). The protocol is in `PROTOCOL.md`.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -299,14 +300,16 @@ impl Team {
     ) -> Result<bool, Error> {
         self.check_alive()?;
         let Run { inbox, recovery } = run;
+        let progress = RefCell::new(progress);
         let mut accept = |inbox: &mut Inbox<S>, control: &Control, rank: usize, message: Message| {
             results::accept(inbox, control, rank, message, reduce)?;
-            progress(inbox.done());
+            (progress.borrow_mut())(inbox.done());
             Ok(())
         };
         // If `reduce` or `progress` panics, the workers are gone before anybody can catch it: they may be writing to what is lent to them.
         let team = EndOnUnwind(self);
-        let outcome = team.0.collect(recovery, inbox, &mut accept, work, until).map_err(|trouble| {
+        let beat = |done| (progress.borrow_mut())(done);
+        let outcome = team.0.collect(recovery, inbox, &mut accept, &beat, work, until).map_err(|trouble| {
             // Results that were on their way are taken in as long as they can be read.
             let readable = !matches!(trouble, Trouble::Unreadable(..));
             team.0.end(&mut |control, rank, message| {
@@ -330,9 +333,11 @@ impl Team {
         recovery: &mut Recovery,
         inbox: &mut Inbox<S>,
         accept: &mut impl FnMut(&mut Inbox<S>, &Control, usize, Message) -> Result<(), Unreadable>,
+        beat: &dyn Fn(usize),
         work: &impl Work<usize, R>,
         until: Option<Instant>,
     ) -> Result<bool, Trouble> {
+        let heartbeat = self.forking.heartbeat;
         let mut has_looked = false;
         let mut idle = self.kept.then(|| Idle::new(AWAKE));
         if self.kept {
@@ -371,8 +376,11 @@ impl Team {
                 return Ok(false);
             }
             has_looked = true;
+            if heartbeat.is_some() && !news {
+                beat(inbox.done());
+            }
             let (limit, wakes_for) = if news { (REST, WakeFor::Urgent) } else { (SLEEP, WakeFor::All) };
-            self.wait(limit.min(left), wakes_for, |slot| {
+            self.wait(limit.min(left).min(heartbeat.unwrap_or(limit)), wakes_for, |slot| {
                 slot.has_message() || slot.state() == Some(State::Failed)
             });
         }

@@ -41,7 +41,7 @@ pub(crate) struct Order<'a> {
     pub(crate) section: &'a Mutex<u32>,
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
     /// For the master, before a run: the turn is item 0's.
     pub(crate) fn reset(&self) {
         // What announces the run publishes these too.
@@ -88,7 +88,7 @@ impl Order<'_> {
     }
 
     /// Waits for an item's turn, and enters the section. An item whose turn has passed, because it is worked on again, enters when the section is free.
-    fn enter(&self, item: u32) -> MutexGuard<'_, u32> {
+    fn enter(&self, item: u32) -> MutexGuard<'a, u32> {
         let mut spins = SPINS;
         loop {
             match self.turn.load(SeqCst) {
@@ -171,6 +171,15 @@ impl<'a> Turns<'a> {
 
     /// Calls `section` when the turn of the item comes, and passes it on.
     pub(crate) fn section<T>(&self, section: impl FnOnce() -> T) -> T {
+        let guard = self.enter();
+        let done = section();
+        drop(guard);
+        self.end();
+        done
+    }
+
+    /// Waits for the turn of the item, and enters the section, which lasts until the guard is dropped; then the turn is to be [ended](Turns::end).
+    pub(crate) fn enter(&self) -> Option<MutexGuard<'a, u32>> {
         let item = self.item.get();
         assert!(
             self.stage.get() == Stage::Before,
@@ -182,10 +191,7 @@ impl<'a> Turns<'a> {
         );
         let guard = self.order.as_ref().map(|order| order.enter(item as u32));
         self.stage.set(Stage::Entered);
-        let done = section();
-        drop(guard);
-        self.end();
-        done
+        guard
     }
 
     fn pass(&self) {

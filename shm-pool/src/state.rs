@@ -79,8 +79,8 @@ impl<'a, P> SkipFailed<'a, P> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WithState<M, I> {
-    maps: M,
-    init: I,
+    pub(crate) maps: M,
+    pub(crate) init: I,
 }
 
 /// A function with a state as work on chunks.

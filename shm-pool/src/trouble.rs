@@ -3,7 +3,6 @@
 //! It only looks: what follows from a failure is decided in `recovery.rs`, and what the master does meanwhile is in `master.rs`.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use crate::control::{Control, Failure, State};
 use crate::error::{Error, ErrorKind, Exit, Panic};
@@ -169,7 +168,7 @@ impl Control {
     /// The item that a worker is at in a run, or was at when it ended; nothing if it is at none, or has sent that one's result.
     pub(crate) fn item_of<S>(&self, cut: &Cut, run: u32, rank: usize, inbox: &Inbox<S>) -> Option<usize> {
         let slot = self.slot(rank);
-        let item = usize::try_from(slot.item.load(Ordering::Relaxed)).ok()?;
+        let item = slot.last_item()?;
         let at_work = matches!(slot.state(), Some(State::Working | State::Failed));
         let unfinished = || self.unfinished(cut, run, rank, inbox);
         (at_work && unfinished().iter().any(|range| range.contains(&item))).then_some(item)

@@ -11,12 +11,14 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;
+use shm_sync::MutexGuard;
 
+use crate::batch::{AtItem, Batch};
 use crate::control::{Control, Failure, State};
 use crate::error::Panic;
 use crate::hooks::Hooks;
@@ -55,8 +57,7 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// The master, where the pool has no workers.
     pub(crate) fn master(ordered: bool) -> Worker<'static> {
-        let turns = ordered.then(|| Turns::new(None));
-        Worker { rank: 0, workers: 0, control: None, turns, in_critical: Cell::new(false) }
+        Worker::with(0, 0, None, ordered.then(|| Turns::new(None)))
     }
 
     /// What it talks to the master through; nothing in a master without workers.
@@ -70,8 +71,20 @@ impl<'a> Worker<'a> {
 
     pub(crate) fn new(rank: usize, control: &'a Control) -> Worker<'a> {
         let turns = control.order().map(|order| Turns::new(Some(order)));
-        let (workers, control) = (control.workers(), Some(control));
+        Worker::with(rank, control.workers(), Some(control), turns)
+    }
+
+    fn with(
+        rank: usize,
+        workers: usize,
+        control: Option<&'a Control>,
+        turns: Option<Turns<'a>>,
+    ) -> Worker<'a> {
         Worker { rank, workers, control, turns, in_critical: Cell::new(false) }
+    }
+
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.turns.is_some()
     }
 
     /// Calls the function with an item.
@@ -129,12 +142,59 @@ impl<'a> Worker<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn critical<T>(&self, section: impl FnOnce() -> T) -> T {
-        let _guard = self.control.map(|control| match control.critical() {
-            Ok(guard) => guard,
-            Err(error) => panic!("cannot enter the critical section: {error}"),
-        });
+        let _guard = self.lock_critical();
         let _entered = Entered::new(&self.in_critical);
         section()
+    }
+
+    fn lock_critical(&self) -> Option<MutexGuard<'a, u32>> {
+        self.control.map(|control| match control.critical() {
+            Ok(guard) => guard,
+            Err(error) => panic!("cannot enter the critical section: {error}"),
+        })
+    }
+
+    /// Enters the critical section, which lasts until what is returned is dropped: for languages whose sections are no closures. Otherwise as
+    /// [`critical`](Worker::critical).
+    ///
+    /// # Panics
+    /// As [`critical`](Worker::critical).
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok();
+    /// pool.map(0..10, |worker, _| {
+    ///     let section = worker.enter_critical();
+    ///     // nobody else is here
+    ///     drop(section);
+    /// })?;
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn enter_critical(&self) -> CriticalSection<'_> {
+        assert!(!self.in_critical.get(), "the critical section is entered inside of itself");
+        let guard = self.lock_critical();
+        CriticalSection { _entered: Entered::new(&self.in_critical), _guard: guard }
+    }
+
+    /// Waits for the turn of the item, and enters its ordered section, which lasts until what is returned is dropped: for languages whose sections
+    /// are no closures. Otherwise as [`ordered`](Worker::ordered).
+    ///
+    /// # Panics
+    /// As [`ordered`](Worker::ordered).
+    ///
+    /// ```
+    /// use shm_pool::MapReduce;
+    /// let pool = MapReduce::new().workers(2).threads_ok().ordered();
+    /// pool.map(0..10, |worker, _| {
+    ///     let section = worker.enter_ordered();
+    ///     // the items before this one were here already
+    ///     drop(section);
+    /// })?;
+    /// # Ok::<(), shm_pool::Error>(())
+    /// ```
+    pub fn enter_ordered(&self) -> OrderedSection<'_> {
+        let turns = self.own_turns();
+        OrderedSection { guard: turns.enter(), turns }
     }
 
     /// Calls `section` when those of all earlier items are over: sections run in the order of the items, one at a time.
@@ -168,6 +228,11 @@ impl<'a> Worker<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ordered<T>(&self, section: impl FnOnce() -> T) -> T {
+        self.own_turns().section(section)
+    }
+
+    /// The turns that this worker may wait for now.
+    fn own_turns(&self) -> &Turns<'a> {
         let Some(turns) = &self.turns else {
             panic!(
                 "worker.ordered() was called in a map that is not ordered: say MapReduce::ordered() of its pool"
@@ -177,11 +242,54 @@ impl<'a> Worker<'a> {
             !self.in_critical.get(),
             "worker.ordered() was called inside of worker.critical(): an earlier item may wait for the critical section and would never have its turn"
         );
-        turns.section(section)
+        turns
+    }
+}
+
+impl AtItem for Worker<'_> {
+    fn begin_item(&self, item: usize) {
+        if let Some(turns) = &self.turns {
+            turns.begin(item);
+        }
+    }
+
+    fn end_item(&self) {
+        if let Some(turns) = &self.turns {
+            turns.end();
+        }
+    }
+}
+
+/// The critical section, until this is dropped; got from [`Worker::enter_critical`].
+#[must_use = "dropping it leaves the section"]
+#[derive(Debug)]
+pub struct CriticalSection<'a> {
+    _entered: Entered<'a>,
+    _guard: Option<MutexGuard<'a, u32>>,
+}
+
+/// The ordered section of an item, until this is dropped; got from [`Worker::enter_ordered`].
+#[must_use = "dropping it leaves the section, and passes the turn on"]
+pub struct OrderedSection<'a> {
+    guard: Option<MutexGuard<'a, u32>>,
+    turns: &'a Turns<'a>,
+}
+
+impl Drop for OrderedSection<'_> {
+    fn drop(&mut self) {
+        drop(self.guard.take());
+        self.turns.end();
+    }
+}
+
+impl std::fmt::Debug for OrderedSection<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrderedSection").finish_non_exhaustive()
     }
 }
 
 /// Says that the critical section was entered, and when it is left, that it was.
+#[derive(Debug)]
 struct Entered<'a>(&'a Cell<bool>);
 
 impl Entered<'_> {
@@ -374,8 +482,13 @@ pub(crate) fn batches<R>(
     let forks = shm_core::fork_count();
     for range in ranges {
         slot.set_state(State::Working);
+        if work.is_batched() {
+            Batch::lend(range, Some((control, slot)), worker, outbox, work)?;
+            outbox.send()?;
+            continue;
+        }
         for item in range {
-            slot.item.store(item as u64, Ordering::Relaxed);
+            slot.begin_item(item);
             let result = worker.at_item(item, || work.call(worker, item));
             if shm_core::fork_count() != forks {
                 // The function has forked, and this is the copy, which must not send results a second time.
@@ -437,7 +550,7 @@ pub(crate) fn prepare_to_record_panics() {
 }
 
 /// Keeps other threads from taking backtraces for [`record_panics`] meanwhile, and from changing the hook.
-pub(crate) fn no_backtraces() -> MutexGuard<'static, ()> {
+pub(crate) fn no_backtraces() -> std::sync::MutexGuard<'static, ()> {
     static TAKING: Mutex<()> = Mutex::new(());
     TAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::languages::Languages;
 use crate::machine;
 use crate::process::Program;
 use crate::reach::{self, Goal, Row, Verdict};
@@ -46,9 +47,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         );
     }
 
+    let languages = Languages::prepare(workspace, goals.iter().filter_map(|goal| goal.needs))?;
     let facts = machine::facts();
     let home = workspace.target.join("criterion");
-    let program = program(&goals, args, &home);
+    let program = languages.tell(program(&goals, args, &home));
     eprintln!("==> {}", program.line());
     // The clock of a file system may be a few milliseconds behind.
     let start = SystemTime::now() - Duration::from_secs(1);
@@ -57,11 +59,21 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode, String
         return Err(format!("the benches failed ({fault}); what they said stands above"));
     }
 
-    let rows: Vec<Row> = goals.into_iter().map(|goal| goal.judge(|id| estimate(&home, id, start))).collect();
+    let judge = |goal: Goal| {
+        let mut row = goal.judge(|id| estimate(&home, id, start));
+        if row.goal.needs.is_some_and(|language| languages.lacks(language).is_some()) {
+            row.verdict = Verdict::Skipped;
+        }
+        row
+    };
+    let rows: Vec<Row> = goals.into_iter().map(judge).collect();
     if args.json {
-        println!("{:#}", to_json(&facts, args, &rows));
+        println!("{:#}", to_json(&facts, args, &rows, &languages));
     } else {
         print(&facts, args, &rows);
+        for (language, why) in languages.lacking() {
+            println!("skipped what needs {}: {why}", language.as_str());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -156,14 +168,15 @@ fn print(facts: &[(&str, String)], args: &Args, rows: &[Row]) {
     println!("{table}");
     let number = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
     println!(
-        "{} met, {} not met, {} not measured",
+        "{} met, {} not met, {} not measured, {} skipped",
         number(Verdict::Met),
         number(Verdict::NotMet),
-        number(Verdict::NotMeasured)
+        number(Verdict::NotMeasured),
+        number(Verdict::Skipped)
     );
 }
 
-fn to_json(facts: &[(&str, String)], args: &Args, rows: &[Row]) -> Value {
+fn to_json(facts: &[(&str, String)], args: &Args, rows: &[Row], languages: &Languages) -> Value {
     let machine: serde_json::Map<_, _> =
         facts.iter().map(|(label, value)| ((*label).to_owned(), json!(value))).collect();
     let rows: Vec<Value> = rows
@@ -177,12 +190,14 @@ fn to_json(facts: &[(&str, String)], args: &Args, rows: &[Row]) -> Value {
                 "ratio": row.ratio,
                 "reach": row.goal.reach,
                 "limit_ns": row.goal.limit_us.map(|limit| 1000.0 * limit),
+                "within_ns": row.goal.within_ns,
                 "at_most": row.goal.measure == reach::Measure::Time,
                 "met": match row.verdict {
                     Verdict::Met => json!(true),
                     Verdict::NotMet => json!(false),
-                    Verdict::Informs | Verdict::NotMeasured => Value::Null,
+                    Verdict::Informs | Verdict::NotMeasured | Verdict::Skipped => Value::Null,
                 },
+                "skipped": row.goal.needs.and_then(|language| languages.lacks(language)),
             })
         })
         .collect();
@@ -253,10 +268,10 @@ mod tests {
             .map(|goal| goal.judge(|id| Some(if id.ends_with("ours") { 3.0 } else { 1.0 })))
             .collect();
         let args = Args { quick: true, filter: None, json: true };
-        let value = to_json(&[("cores", "2".to_owned())], &args, &rows);
+        let value = to_json(&[("cores", "2".to_owned())], &args, &rows, &Languages::default());
         assert_eq!(value["machine"]["cores"], "2");
         assert_eq!(value["rows"][0]["met"], false);
         assert_eq!(value["rows"][0]["ratio"], 3.0);
-        assert_eq!(value["rows"][1]["met"], Value::Null);
+        assert_eq!((&value["rows"][1]["met"], &value["rows"][1]["skipped"]), (&Value::Null, &Value::Null));
     }
 }

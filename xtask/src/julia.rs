@@ -11,8 +11,13 @@ const PACKAGE: &str = "shm-ffi/julia";
 
 /// The tests, or why they cannot run here.
 pub(crate) fn tests(workspace: &Workspace, filter: Option<&str>) -> Result<Program, String> {
-    usable(&probe())?;
+    available()?;
     Ok(program(workspace, filter))
+}
+
+/// Whether this machine has a Julia that works; why not, if not.
+pub(crate) fn available() -> Result<(), String> {
+    usable(&probe())
 }
 
 /// A question that a Julia answers if it is recent enough and survives an exception. (One that was installed beside a libunwind that it was not made for does

@@ -16,6 +16,7 @@ mod files;
 mod header;
 mod install;
 mod julia;
+mod languages;
 mod layering;
 mod leftovers;
 mod machine;

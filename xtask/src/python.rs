@@ -14,7 +14,11 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "shm-ffi/python";
 /// What the tests need besides the package and what it depends on.
 const FOR_TESTS: &[&str] = &["pytest", "mypy", "joblib", "ml_dtypes"];
+/// What the package is measured beside.
+const FOR_BENCHES: &[&str] = &["numpy", "SharedArray"];
 const OLDEST: Version = (3, 9, 0);
+/// The tool that builds wheels.
+const MATURIN: &str = "maturin>=1.9,<2";
 
 type Version = (u32, u32, u32);
 
@@ -32,7 +36,7 @@ pub(crate) fn steps(workspace: &Workspace, filter: Option<&str>) -> Vec<Planned>
     let wheels = home.join("wheels");
     let _ = fs::remove_dir_all(&wheels);
     println!("==> python: makes the environments in {}", home.display());
-    let build = environment(&home.join("build"), newest.1, &["maturin>=1.9,<2"]);
+    let build = environment(&home.join("build"), newest.1, &[MATURIN]);
     let mut steps = vec![("python wheel".to_owned(), build.map(|python| wheel(workspace, &python, &wheels)))];
     let mut tested = vec![oldest];
     if newest != oldest {
@@ -48,6 +52,47 @@ pub(crate) fn steps(workspace: &Workspace, filter: Option<&str>) -> Vec<Planned>
         steps.push((name, program));
     }
     steps
+}
+
+/// The newest interpreter at hand, in an environment with the package as it is now and what it is measured beside.
+///
+/// The environment is kept from one run of the benches to the next.
+///
+/// # Errors
+/// What this machine lacks; or that the package does not build, which is said besides.
+pub(crate) fn for_benches(workspace: &Workspace) -> Result<PathBuf, String> {
+    let found = interpreters(&candidates());
+    let (_, interpreter) =
+        found.last_key_value().ok_or("no CPython 3.9 or newer with venv and pip was found")?;
+    let home = workspace.target.join("python");
+    let kept = |name: &str, packages: &[&str]| {
+        let place = home.join(name);
+        let python = place.join("bin").join("python");
+        // Asked for again, pip says without a look at any index that all is there; or it is not.
+        let there =
+            pip(&python, &["install", "--quiet", "--no-index"]).args(packages.iter().copied()).probe();
+        let right = || {
+            let version = |python: &Path| Program::new(&path(python)).args(["-V"]).probe();
+            version(&python) == version(interpreter)
+        };
+        if there.is_ok() && right() { Ok(python) } else { environment(&place, interpreter, packages) }
+    };
+    let (build, python) = (kept("build", &[MATURIN])?, kept("bench", FOR_BENCHES)?);
+    let wheels = home.join("bench-wheels");
+    let _ = fs::remove_dir_all(&wheels);
+    let built = wheel(workspace, &build, &wheels).run(true);
+    if let Some(fault) = built.fault {
+        return Err(format!("the package does not build ({fault})"));
+    }
+    let wheel =
+        fs::read_dir(&wheels).into_iter().flatten().flatten().next().ok_or("maturin made no wheel")?;
+    pip(
+        &python,
+        &["install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", &path(&wheel.path())],
+    )
+    .probe()
+    .map_err(|said| format!("pip fails: {said}"))?;
+    Ok(python)
 }
 
 /// The programs that may be interpreters.

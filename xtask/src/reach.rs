@@ -1,7 +1,8 @@
 //! The table of goals (`shm-bench/reach.json`) and the judgement of measured times by it.
 //!
 //! A goal compares our time with that of the plain alternative in the same run. `time` goals limit ours / alternative from above,
-//! `throughput` goals limit alternative / ours from below; `limit_us` limits our time itself, in microseconds. A row with neither only informs.
+//! `throughput` goals limit alternative / ours from below; `limit_us` limits our time itself, in microseconds, and `within_ns` by how many
+//! nanoseconds it may exceed the alternative's. A row with none of them only informs. `needs` names the language that the row is measured from.
 
 use serde_json::{Map, Value};
 
@@ -18,6 +19,9 @@ pub(crate) struct Goal {
     pub(crate) measure: Measure,
     pub(crate) reach: Option<f64>,
     pub(crate) limit_us: Option<f64>,
+    pub(crate) within_ns: Option<f64>,
+    /// The row is measured from this language, which the machine may lack.
+    pub(crate) needs: Option<Language>,
 }
 
 /// In which direction better lies.
@@ -38,6 +42,27 @@ pub(crate) struct Row {
     pub(crate) verdict: Verdict,
 }
 
+/// A language besides Rust that rows are measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Language {
+    C,
+    Julia,
+    Python,
+}
+
+impl Language {
+    const ALL: [Self; 3] = [Self::C, Self::Julia, Self::Python];
+
+    /// How rows and benches call it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::C => "c",
+            Self::Julia => "julia",
+            Self::Python => "python",
+        }
+    }
+}
+
 /// Whether the goal was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -47,6 +72,8 @@ pub(crate) enum Verdict {
     Informs,
     /// Ours or the alternative was not measured in this run.
     NotMeasured,
+    /// The machine lacks the language.
+    Skipped,
 }
 
 impl Verdict {
@@ -57,11 +84,23 @@ impl Verdict {
             Self::NotMet => "NOT MET",
             Self::Informs => "-",
             Self::NotMeasured => "not measured",
+            Self::Skipped => "skipped",
         }
     }
 }
 
-const KEYS: &[&str] = &["operation", "ours", "alternative", "floor", "measure", "reach", "limit_us", "note"];
+const KEYS: &[&str] = &[
+    "operation",
+    "ours",
+    "alternative",
+    "floor",
+    "measure",
+    "reach",
+    "limit_us",
+    "within_ns",
+    "needs",
+    "note",
+];
 
 /// Reads the goals from the text of the file.
 ///
@@ -105,6 +144,10 @@ fn goal(row: &Map<String, Value>) -> Result<Goal, String> {
             None => Err(format!("\"{key}\" must be a number above 0")),
         },
     };
+    let language = |name: String| {
+        let found = Language::ALL.into_iter().find(|language| language.as_str() == name);
+        found.ok_or_else(|| format!("\"needs\" must be \"c\", \"julia\" or \"python\", not \"{name}\""))
+    };
     Ok(Goal {
         operation: required("operation")?,
         ours: id("ours", required("ours")?)?,
@@ -113,6 +156,8 @@ fn goal(row: &Map<String, Value>) -> Result<Goal, String> {
         measure,
         reach: number("reach")?,
         limit_us: number("limit_us")?,
+        within_ns: number("within_ns")?,
+        needs: text("needs")?.map(language).transpose()?,
     })
 }
 
@@ -127,14 +172,15 @@ impl Goal {
         self.operation.contains(text) || self.ids().any(|id| id.contains(text))
     }
 
-    /// The reach for people: `<= 1.5`, or `<= 30 us`.
+    /// The reach for people: `<= 1.5`, `<= 30 us`, or `<= +15 ns`.
     pub(crate) fn reach_text(&self) -> String {
         let reach = self.reach.map(|reach| match self.measure {
             Measure::Time => format!("<= {reach}"),
             Measure::Throughput => format!(">= {reach}"),
         });
         let limit = self.limit_us.map(|limit| format!("<= {limit} us"));
-        let texts: Vec<String> = reach.into_iter().chain(limit).collect();
+        let within = self.within_ns.map(|within| format!("<= +{within} ns"));
+        let texts: Vec<String> = reach.into_iter().chain(limit).chain(within).collect();
         if texts.is_empty() { "-".to_owned() } else { texts.join(", ") }
     }
 
@@ -152,16 +198,14 @@ impl Goal {
             Measure::Throughput => ratio >= reach,
         });
         let in_limit = self.limit_us.zip(ours).map(|(limit, ours)| ours <= 1000.0 * limit);
-        let verdict = match (ratio, reached, in_limit) {
-            (None, ..) => Verdict::NotMeasured,
-            (Some(_), None, None) => Verdict::Informs,
-            (Some(_), reached, in_limit) => {
-                if reached.unwrap_or(true) && in_limit.unwrap_or(true) {
-                    Verdict::Met
-                } else {
-                    Verdict::NotMet
-                }
-            }
+        let is_within =
+            self.within_ns.zip(ours.zip(alternative)).map(|(within, (ours, other))| ours - other <= within);
+        let conditions: Vec<bool> = reached.into_iter().chain(in_limit).chain(is_within).collect();
+        let verdict = match ratio {
+            None => Verdict::NotMeasured,
+            Some(_) if conditions.is_empty() => Verdict::Informs,
+            Some(_) if conditions.iter().all(|met| *met) => Verdict::Met,
+            Some(_) => Verdict::NotMet,
         };
         Row { goal: self, ours, alternative, floor, ratio, verdict }
     }
@@ -213,6 +257,17 @@ mod tests {
     }
 
     #[test]
+    fn an_excess_is_one_over_the_alternative() {
+        let verdict = |ours| one("time", r#", "within_ns": 15"#).judge(times(ours, 5.0)).verdict;
+        assert_eq!(
+            [verdict(4.0), verdict(20.0), verdict(20.1)],
+            [Verdict::Met, Verdict::Met, Verdict::NotMet]
+        );
+        assert_eq!(one("time", r#", "within_ns": 15"#).reach_text(), "<= +15 ns");
+        assert_eq!(one("time", r#", "within_ns": 15, "needs": "c""#).needs, Some(Language::C));
+    }
+
+    #[test]
     fn throughput_is_limited_from_below() {
         let row = one("throughput", r#", "reach": 0.5"#).judge(times(4.0, 2.0));
         assert_eq!((row.ratio, row.verdict), (Some(0.5), Verdict::Met));
@@ -245,6 +300,8 @@ mod tests {
         let reach =
             r#"[{"operation": "o", "ours": "g/o", "alternative": "g/a", "measure": "time", "reach": "1"}]"#;
         assert!(fault(reach).contains("number above 0"));
+        let needs = r#"[{"operation": "o", "ours": "g/o", "alternative": "g/a", "measure": "time", "needs": "perl"}]"#;
+        assert!(fault(needs).contains("not \"perl\""));
     }
 
     #[test]

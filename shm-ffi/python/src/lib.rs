@@ -15,6 +15,7 @@
 //! | `reference.rs` | what a pickled array says about its memory |
 //! | `tool.rs` | the command-line tool |
 //! | `sync/` | locks and the other primitives |
+//! | `pool/` | maps and calls in forked processes |
 
 mod array;
 mod dtype;
@@ -22,6 +23,7 @@ mod error;
 mod info;
 mod memory;
 mod options;
+mod pool;
 mod ranges;
 mod raw;
 mod reference;
@@ -53,5 +55,6 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reference::open_descriptor, module)?)?;
     module.add_function(wrap_pyfunction!(reference::open_raw, module)?)?;
     module.add_function(wrap_pyfunction!(tool::command_line, module)?)?;
-    sync::add_to(module)
+    sync::add_to(module)?;
+    pool::add_to(module)
 }

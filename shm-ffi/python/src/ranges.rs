@@ -59,6 +59,11 @@ impl Held {
         all.into_iter().find(|held| wanted(held))
     }
 
+    /// All that is mapped now, which stays mapped as long as the answer is kept.
+    pub(crate) fn all() -> Vec<Arc<Held>> {
+        ranges().values().filter_map(Weak::upgrade).collect()
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }

@@ -308,7 +308,10 @@ pub extern "C" fn shm_barrier_join(barrier: shm_barrier_t) -> shm_status_t {
                 "cannot join the barrier: this thread has joined through this handle already, or its parent process had",
             ));
         }
-        pin(barrier)?.hold(|barrier| Ok((Held::Party(Box::new(barrier.join()?)), None)))
+        pin(barrier)?.hold(|barrier, room| {
+            room.leave(Held::Party(Box::new(barrier.join()?)));
+            Ok(())
+        })
     })
 }
 
@@ -320,7 +323,7 @@ pub extern "C" fn shm_barrier_join(barrier: shm_barrier_t) -> shm_status_t {
 /// Death: half-way counts as that of a party.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_barrier_leave(barrier: shm_barrier_t) -> shm_status_t {
-    guard(|| let_go(barrier, is_party, drop))
+    guard(|| let_go(barrier, is_party))
 }
 
 /// Breaks the barrier: who waits, and who comes, gets `SHM_STATUS_BROKEN`.

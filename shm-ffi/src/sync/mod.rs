@@ -73,12 +73,19 @@ pub(crate) enum Held {
     Turn(Turn<'static>),
 }
 
-/// What a lock call of Rust gave, as what is left on the desk, perhaps with the news of a death.
+/// Leaves what a lock call of Rust gave, in a room on the desk; `SHM_STATUS_OWNER_DIED` is told of what is left all the same. Each guard is left
+/// where it is made: to merge them first would take them through memory.
 macro_rules! locked {
-    ($result:expr, $held:path, $of_dead:path, $noun:literal, $recover:literal) => {
+    ($result:expr, $room:ident, $held:path, $of_dead:path, $noun:literal, $recover:literal) => {
         match $result {
-            Ok(guard) => Ok(($held(guard), None)),
-            Err(LockError::OwnerDied(left)) => Ok(($of_dead(left), Some(owner_died($noun, $recover)))),
+            Ok(guard) => {
+                $room.leave($held(guard));
+                Ok(())
+            }
+            Err(LockError::OwnerDied(left)) => {
+                $room.leave($of_dead(left));
+                Err(owner_died($noun, $recover))
+            }
             Err(LockError::Failed(error)) => Err(error.into()),
         }
     };

@@ -7,9 +7,9 @@ use super::make::guards;
 use super::time::How;
 use super::{Held, ValueOutput, locked, owner_died};
 use crate::contents::shm_contents_t;
-use crate::error::{Failure, Outcome};
+use crate::error::Outcome;
 use crate::guard::guard;
-use crate::handle::{change, let_go, look, pin};
+use crate::handle::{Room, change, let_go, look, pin};
 use crate::handle::{handle, retire};
 use crate::input;
 use crate::segment::shm_segment_t;
@@ -210,7 +210,7 @@ pub extern "C" fn shm_mutex_detach(mutex: shm_mutex_t) -> shm_status_t {
 /// forked child does not have the locks that its parent holds.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_lock(mutex: shm_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Forever)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Forever)))
 }
 
 /// Takes the lock, if that is possible at once.
@@ -221,7 +221,7 @@ pub extern "C" fn shm_mutex_lock(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: as `shm_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_try_lock(mutex: shm_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Not)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Not)))
 }
 
 /// Takes the lock, waiting for a time at most.
@@ -233,7 +233,7 @@ pub extern "C" fn shm_mutex_try_lock(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: as `shm_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_lock_timeout_ns(mutex: shm_mutex_t, timeout_ns: i64) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::timeout(timeout_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::timeout(timeout_ns)?)))
 }
 
 /// Takes the lock, waiting until a deadline at most.
@@ -245,7 +245,7 @@ pub extern "C" fn shm_mutex_lock_timeout_ns(mutex: shm_mutex_t, timeout_ns: i64)
 /// Death: as `shm_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_lock_until_ns(mutex: shm_mutex_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::until(deadline_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::until(deadline_ns)?)))
 }
 
 /// Takes the lock, waiting until a deadline at most, or until a signal handler has run in this thread.
@@ -257,7 +257,7 @@ pub extern "C" fn shm_mutex_lock_until_ns(mutex: shm_mutex_t, deadline_ns: i64) 
 /// Death: as `shm_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_lock_interruptible_ns(mutex: shm_mutex_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::interruptible(deadline_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::interruptible(deadline_ns)?)))
 }
 
 /// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
@@ -285,7 +285,12 @@ pub extern "C" fn shm_mutex_recover(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: as for locking.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_repair(mutex: shm_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| Ok((Held::MutexOfDead(mutex.repair()?), None))))
+    guard(|| {
+        pin(mutex)?.hold(|mutex, room| {
+            room.leave(Held::MutexOfDead(mutex.repair()?));
+            Ok(())
+        })
+    })
 }
 
 /// Gives the lock up and wakes who waits for it.
@@ -297,7 +302,7 @@ pub extern "C" fn shm_mutex_repair(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_unlock(mutex: shm_mutex_t) -> shm_status_t {
-    guard(|| let_go(mutex, is_mutex, drop))
+    guard(|| let_go(mutex, is_mutex))
 }
 
 /// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
@@ -333,12 +338,12 @@ pub(super) fn is_mutex(held: &Held) -> bool {
 }
 
 #[inline(always)]
-fn take(mutex: &'static ByteMutex, how: How) -> Outcome<(Held, Option<Failure>)> {
+fn take(mutex: &'static ByteMutex, room: Room<ByteMutex>, how: How) -> Outcome {
     let result = match how {
         How::Forever => mutex.lock(),
         How::Not => mutex.try_lock(),
         How::Until(deadline) => mutex.lock_until(deadline),
         How::Interruptible(deadline) => mutex.lock_interruptible(deadline),
     };
-    locked!(result, Held::Mutex, Held::MutexOfDead, "mutex", "shm_mutex_recover")
+    locked!(result, room, Held::Mutex, Held::MutexOfDead, "mutex", "shm_mutex_recover")
 }

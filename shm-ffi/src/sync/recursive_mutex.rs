@@ -7,9 +7,9 @@ use super::make::guards;
 use super::time::How;
 use super::{Held, ValueOutput, locked, owner_died};
 use crate::contents::shm_contents_t;
-use crate::error::{Failure, Outcome};
+use crate::error::Outcome;
 use crate::guard::guard;
-use crate::handle::{change, let_go, look, pin};
+use crate::handle::{Room, change, let_go, look, pin};
 use crate::handle::{handle, retire};
 use crate::input;
 use crate::segment::shm_segment_t;
@@ -217,7 +217,7 @@ pub extern "C" fn shm_recursive_mutex_detach(mutex: shm_recursive_mutex_t) -> sh
 /// forked child does not have the locks that its parent holds.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_recursive_mutex_lock(mutex: shm_recursive_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Forever)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Forever)))
 }
 
 /// Takes the lock, once more if this thread has it, if that is possible at once.
@@ -228,7 +228,7 @@ pub extern "C" fn shm_recursive_mutex_lock(mutex: shm_recursive_mutex_t) -> shm_
 /// Death: as `shm_recursive_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_recursive_mutex_try_lock(mutex: shm_recursive_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::Not)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Not)))
 }
 
 /// Takes the lock, once more if this thread has it, waiting for a time at most.
@@ -243,7 +243,7 @@ pub extern "C" fn shm_recursive_mutex_lock_timeout_ns(
     mutex: shm_recursive_mutex_t,
     timeout_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::timeout(timeout_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::timeout(timeout_ns)?)))
 }
 
 /// Takes the lock, once more if this thread has it, waiting until a deadline at most.
@@ -259,7 +259,7 @@ pub extern "C" fn shm_recursive_mutex_lock_until_ns(
     mutex: shm_recursive_mutex_t,
     deadline_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::until(deadline_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::until(deadline_ns)?)))
 }
 
 /// Takes the lock, once more if this thread has it, waiting until a deadline at most, or until a signal handler has run in this
@@ -275,7 +275,7 @@ pub extern "C" fn shm_recursive_mutex_lock_interruptible_ns(
     mutex: shm_recursive_mutex_t,
     deadline_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| take(mutex, How::interruptible(deadline_ns)?)))
+    guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::interruptible(deadline_ns)?)))
 }
 
 /// Declares what the lock guards sound again, for everybody, after `SHM_STATUS_OWNER_DIED` or the repair. The lock stays held.
@@ -303,7 +303,12 @@ pub extern "C" fn shm_recursive_mutex_recover(mutex: shm_recursive_mutex_t) -> s
 /// Death: as for locking.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_recursive_mutex_repair(mutex: shm_recursive_mutex_t) -> shm_status_t {
-    guard(|| pin(mutex)?.hold(|mutex| Ok((Held::RecursiveOfDead(mutex.repair()?), None))))
+    guard(|| {
+        pin(mutex)?.hold(|mutex, room| {
+            room.leave(Held::RecursiveOfDead(mutex.repair()?));
+            Ok(())
+        })
+    })
 }
 
 /// Gives the lock up and wakes who waits for it. A lock that was taken several times is free after as many calls.
@@ -315,7 +320,7 @@ pub extern "C" fn shm_recursive_mutex_repair(mutex: shm_recursive_mutex_t) -> sh
 /// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_recursive_mutex_unlock(mutex: shm_recursive_mutex_t) -> shm_status_t {
-    guard(|| let_go(mutex, is_held, drop))
+    guard(|| let_go(mutex, is_held))
 }
 
 /// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
@@ -350,12 +355,19 @@ fn is_held(held: &Held) -> bool {
 }
 
 #[inline(always)]
-fn take(mutex: &'static ByteRecursiveMutex, how: How) -> Outcome<(Held, Option<Failure>)> {
+fn take(mutex: &'static ByteRecursiveMutex, room: Room<ByteRecursiveMutex>, how: How) -> Outcome {
     let result = match how {
         How::Forever => mutex.lock(),
         How::Not => mutex.try_lock(),
         How::Until(deadline) => mutex.lock_until(deadline),
         How::Interruptible(deadline) => mutex.lock_interruptible(deadline),
     };
-    locked!(result, Held::Recursive, Held::RecursiveOfDead, "recursive mutex", "shm_recursive_mutex_recover")
+    locked!(
+        result,
+        room,
+        Held::Recursive,
+        Held::RecursiveOfDead,
+        "recursive mutex",
+        "shm_recursive_mutex_recover"
+    )
 }

@@ -7,9 +7,9 @@ use super::make::guards;
 use super::time::How;
 use super::{Held, ValueOutput, locked, owner_died};
 use crate::contents::shm_contents_t;
-use crate::error::{Failure, Outcome};
+use crate::error::Outcome;
 use crate::guard::guard;
-use crate::handle::{change, let_go, look, pin};
+use crate::handle::{Room, change, let_go, look, pin};
 use crate::handle::{handle, retire};
 use crate::input;
 use crate::segment::shm_segment_t;
@@ -208,7 +208,7 @@ pub extern "C" fn shm_rwlock_detach(lock: shm_rwlock_t) -> shm_status_t {
 /// forked child does not have the locks that its parent holds.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_read(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| read(lock, How::Forever)))
+    guard(|| pin(lock)?.hold(|lock, room| read(lock, room, How::Forever)))
 }
 
 /// Takes the lock for reading, together with other readers, if that is possible at once.
@@ -219,7 +219,7 @@ pub extern "C" fn shm_rwlock_read(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: as `shm_rwlock_read`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_try_read(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| read(lock, How::Not)))
+    guard(|| pin(lock)?.hold(|lock, room| read(lock, room, How::Not)))
 }
 
 /// Takes the lock for reading, together with other readers, waiting for a time at most.
@@ -231,7 +231,7 @@ pub extern "C" fn shm_rwlock_try_read(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: as `shm_rwlock_read`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_read_timeout_ns(lock: shm_rwlock_t, timeout_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| read(lock, How::timeout(timeout_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| read(lock, room, How::timeout(timeout_ns)?)))
 }
 
 /// Takes the lock for reading, together with other readers, waiting until a deadline at most.
@@ -243,7 +243,7 @@ pub extern "C" fn shm_rwlock_read_timeout_ns(lock: shm_rwlock_t, timeout_ns: i64
 /// Death: as `shm_rwlock_read`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_read_until_ns(lock: shm_rwlock_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| read(lock, How::until(deadline_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| read(lock, room, How::until(deadline_ns)?)))
 }
 
 /// Takes the lock for reading, together with other readers, waiting until a deadline at most, or until a signal handler has run
@@ -256,7 +256,7 @@ pub extern "C" fn shm_rwlock_read_until_ns(lock: shm_rwlock_t, deadline_ns: i64)
 /// Death: as `shm_rwlock_read`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_read_interruptible_ns(lock: shm_rwlock_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| read(lock, How::interruptible(deadline_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| read(lock, room, How::interruptible(deadline_ns)?)))
 }
 
 /// Takes the lock for writing, alone, waiting as long as it takes. Signals do not end the wait.
@@ -271,7 +271,7 @@ pub extern "C" fn shm_rwlock_read_interruptible_ns(lock: shm_rwlock_t, deadline_
 /// forked child does not have the locks that its parent holds.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_write(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| write(lock, How::Forever)))
+    guard(|| pin(lock)?.hold(|lock, room| write(lock, room, How::Forever)))
 }
 
 /// Takes the lock for writing, alone, if that is possible at once.
@@ -282,7 +282,7 @@ pub extern "C" fn shm_rwlock_write(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: as `shm_rwlock_write`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_try_write(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| write(lock, How::Not)))
+    guard(|| pin(lock)?.hold(|lock, room| write(lock, room, How::Not)))
 }
 
 /// Takes the lock for writing, alone, waiting for a time at most.
@@ -294,7 +294,7 @@ pub extern "C" fn shm_rwlock_try_write(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: as `shm_rwlock_write`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_write_timeout_ns(lock: shm_rwlock_t, timeout_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| write(lock, How::timeout(timeout_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| write(lock, room, How::timeout(timeout_ns)?)))
 }
 
 /// Takes the lock for writing, alone, waiting until a deadline at most.
@@ -306,7 +306,7 @@ pub extern "C" fn shm_rwlock_write_timeout_ns(lock: shm_rwlock_t, timeout_ns: i6
 /// Death: as `shm_rwlock_write`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_write_until_ns(lock: shm_rwlock_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| write(lock, How::until(deadline_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| write(lock, room, How::until(deadline_ns)?)))
 }
 
 /// Takes the lock for writing, alone, waiting until a deadline at most, or until a signal handler has run in this thread.
@@ -318,7 +318,7 @@ pub extern "C" fn shm_rwlock_write_until_ns(lock: shm_rwlock_t, deadline_ns: i64
 /// Death: as `shm_rwlock_write`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_write_interruptible_ns(lock: shm_rwlock_t, deadline_ns: i64) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| write(lock, How::interruptible(deadline_ns)?)))
+    guard(|| pin(lock)?.hold(|lock, room| write(lock, room, How::interruptible(deadline_ns)?)))
 }
 
 /// Turns writing into reading, without letting another writer in between.
@@ -368,7 +368,12 @@ pub extern "C" fn shm_rwlock_recover(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: as for locking.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_repair(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| pin(lock)?.hold(|lock| Ok((Held::WriteOfDead(lock.repair()?), None))))
+    guard(|| {
+        pin(lock)?.hold(|lock, room| {
+            room.leave(Held::WriteOfDead(lock.repair()?));
+            Ok(())
+        })
+    })
 }
 
 /// Gives the lock up and wakes who waits for it. For readers and writers alike.
@@ -380,7 +385,7 @@ pub extern "C" fn shm_rwlock_repair(lock: shm_rwlock_t) -> shm_status_t {
 /// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_rwlock_unlock(lock: shm_rwlock_t) -> shm_status_t {
-    guard(|| let_go(lock, is_held, drop))
+    guard(|| let_go(lock, is_held))
 }
 
 /// Gives the address of the bytes that the lock guards, for as long as this thread holds it.
@@ -417,23 +422,23 @@ fn is_held(held: &Held) -> bool {
 }
 
 #[inline(always)]
-fn read(lock: &'static ByteRwLock, how: How) -> Outcome<(Held, Option<Failure>)> {
+fn read(lock: &'static ByteRwLock, room: Room<ByteRwLock>, how: How) -> Outcome {
     let result = match how {
         How::Forever => lock.read(),
         How::Not => lock.try_read(),
         How::Until(deadline) => lock.read_until(deadline),
         How::Interruptible(deadline) => lock.read_interruptible(deadline),
     };
-    locked!(result, Held::Read, Held::ReadOfDead, "reader-writer lock", "shm_rwlock_recover")
+    locked!(result, room, Held::Read, Held::ReadOfDead, "reader-writer lock", "shm_rwlock_recover")
 }
 
 #[inline(always)]
-fn write(lock: &'static ByteRwLock, how: How) -> Outcome<(Held, Option<Failure>)> {
+fn write(lock: &'static ByteRwLock, room: Room<ByteRwLock>, how: How) -> Outcome {
     let result = match how {
         How::Forever => lock.write(),
         How::Not => lock.try_write(),
         How::Until(deadline) => lock.write_until(deadline),
         How::Interruptible(deadline) => lock.write_interruptible(deadline),
     };
-    locked!(result, Held::Write, Held::WriteOfDead, "reader-writer lock", "shm_rwlock_recover")
+    locked!(result, room, Held::Write, Held::WriteOfDead, "reader-writer lock", "shm_rwlock_recover")
 }

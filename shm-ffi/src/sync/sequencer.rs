@@ -6,10 +6,10 @@ use super::Held;
 use super::make;
 use super::time::How;
 use crate::contents::shm_contents_t;
-use crate::error::{Failure, Outcome};
+use crate::error::Outcome;
 use crate::guard::guard;
+use crate::handle::{Room, let_go, pin};
 use crate::handle::{handle, retire};
-use crate::handle::{let_go, pin};
 use crate::input::Output;
 use crate::segment::shm_segment_t;
 use crate::status::*;
@@ -190,7 +190,7 @@ pub extern "C" fn shm_sequencer_detach(sequencer: shm_sequencer_t) -> shm_status
 /// over or skips it.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_sequencer_turn(sequencer: shm_sequencer_t, number: u64) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| take(sequencer, number, How::Forever)))
+    guard(|| pin(sequencer)?.hold(|sequencer, room| take(sequencer, room, number, How::Forever)))
 }
 
 /// Takes the turn with a number, when all before it are over, if that is possible at once.
@@ -201,7 +201,7 @@ pub extern "C" fn shm_sequencer_turn(sequencer: shm_sequencer_t, number: u64) ->
 /// Death: as `shm_sequencer_turn`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_sequencer_try_turn(sequencer: shm_sequencer_t, number: u64) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| take(sequencer, number, How::Not)))
+    guard(|| pin(sequencer)?.hold(|sequencer, room| take(sequencer, room, number, How::Not)))
 }
 
 /// Takes the turn with a number, when all before it are over, waiting for a time at most.
@@ -217,7 +217,7 @@ pub extern "C" fn shm_sequencer_turn_timeout_ns(
     number: u64,
     timeout_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| take(sequencer, number, How::timeout(timeout_ns)?)))
+    guard(|| pin(sequencer)?.hold(|sequencer, room| take(sequencer, room, number, How::timeout(timeout_ns)?)))
 }
 
 /// Takes the turn with a number, when all before it are over, waiting until a deadline at most.
@@ -233,7 +233,7 @@ pub extern "C" fn shm_sequencer_turn_until_ns(
     number: u64,
     deadline_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| take(sequencer, number, How::until(deadline_ns)?)))
+    guard(|| pin(sequencer)?.hold(|sequencer, room| take(sequencer, room, number, How::until(deadline_ns)?)))
 }
 
 /// Takes the turn with a number, when all before it are over, waiting until a deadline at most, or until a signal handler has run
@@ -250,7 +250,10 @@ pub extern "C" fn shm_sequencer_turn_interruptible_ns(
     number: u64,
     deadline_ns: i64,
 ) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| take(sequencer, number, How::interruptible(deadline_ns)?)))
+    guard(|| {
+        pin(sequencer)?
+            .hold(|sequencer, room| take(sequencer, room, number, How::interruptible(deadline_ns)?))
+    })
 }
 
 /// Takes over the turn of somebody who died.
@@ -262,7 +265,12 @@ pub extern "C" fn shm_sequencer_turn_interruptible_ns(
 /// Death: as `shm_sequencer_turn`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_sequencer_recover(sequencer: shm_sequencer_t, number: u64) -> shm_status_t {
-    guard(|| pin(sequencer)?.hold(|sequencer| Ok((Held::Turn(sequencer.recover(number)?), None))))
+    guard(|| {
+        pin(sequencer)?.hold(|sequencer, room| {
+            room.leave(Held::Turn(sequencer.recover(number)?));
+            Ok(())
+        })
+    })
 }
 
 /// Ends the turn of this thread: the next one begins.
@@ -273,7 +281,7 @@ pub extern "C" fn shm_sequencer_recover(sequencer: shm_sequencer_t, number: u64)
 /// Death: half-way has ended it or not.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_sequencer_end(sequencer: shm_sequencer_t) -> shm_status_t {
-    guard(|| let_go(sequencer, |held| matches!(held, Held::Turn(_)), drop))
+    guard(|| let_go(sequencer, |held| matches!(held, Held::Turn(_))))
 }
 
 /// Passes over a turn that nobody will take, or whose holder died.
@@ -325,12 +333,13 @@ pub unsafe extern "C" fn shm_sequencer_state(
 }
 
 #[inline(always)]
-fn take(sequencer: &'static Sequencer, number: u64, how: How) -> Outcome<(Held, Option<Failure>)> {
+fn take(sequencer: &'static Sequencer, room: Room<Sequencer>, number: u64, how: How) -> Outcome {
     let turn = match how {
         How::Forever => sequencer.turn(number),
         How::Not => sequencer.try_turn(number),
         How::Until(deadline) => sequencer.turn_until(number, deadline),
         How::Interruptible(deadline) => sequencer.turn_interruptible(number, deadline),
     }?;
-    Ok((Held::Turn(turn), None))
+    room.leave(Held::Turn(turn));
+    Ok(())
 }

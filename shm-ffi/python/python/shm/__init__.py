@@ -69,6 +69,17 @@ from . import _reference as _reference  # pickling
 from . import _tracker as _tracker  # the standard library's SharedMemory
 from ._shm import Memory, __version__, attach, attach_raw, delete, inspect, is_shared, list, memory_of, reap
 
+from ._mapreduce import (
+    Background,
+    Failure,
+    MapReduce,
+    RemoteError,
+    RemoteTraceback,
+    ResultError,
+    WorkerDiedError,
+    background,
+    cpu_count,
+)
 from ._sync import (
     Barrier,
     BoundedSemaphore,
@@ -93,6 +104,7 @@ MS_SYNC = 4
 
 __all__ = [
     "AccessError",
+    "Background",
     "Barrier",
     "BoundedSemaphore",
     "BrokenError",
@@ -106,6 +118,7 @@ __all__ = [
     "Error",
     "Event",
     "ExistsError",
+    "Failure",
     "ForkedError",
     "FormatError",
     "FullError",
@@ -116,6 +129,7 @@ __all__ = [
     "MS_ASYNC",
     "MS_INVALIDATE",
     "MS_SYNC",
+    "MapReduce",
     "Memory",
     "Mutex",
     "NoMemoryError",
@@ -129,6 +143,9 @@ __all__ = [
     "PoisonedError",
     "Queue",
     "RLock",
+    "RemoteError",
+    "RemoteTraceback",
+    "ResultError",
     "RwLock",
     "SegmentInfo",
     "Semaphore",
@@ -137,10 +154,13 @@ __all__ = [
     "SystemCallError",
     "TimedOutError",
     "UnsupportedError",
+    "WorkerDiedError",
     "WouldDeadlockError",
     "attach",
     "attach_raw",
+    "background",
     "copy",
+    "cpu_count",
     "create",
     "create_or_attach",
     "delete",

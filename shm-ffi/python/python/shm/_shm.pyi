@@ -17,9 +17,11 @@ _Planned = Tuple[str, str, Optional[int]]
 __all__ = [
     "Barrier",
     "BoundedSemaphore",
+    "Call",
     "Channel",
     "Condition",
     "Event",
+    "Job",
     "Latch",
     "Lock",
     "Memory",
@@ -29,6 +31,7 @@ __all__ = [
     "RwLock",
     "Semaphore",
     "Sequencer",
+    "Store",
     "__version__",
     "attach",
     "attach_memory",
@@ -36,11 +39,17 @@ __all__ = [
     "command_line",
     "create",
     "create_primitives",
+    "default_workers",
     "delete",
+    "enter_critical",
+    "enter_ordered",
     "find",
     "inspect",
+    "is_inherited",
     "is_segment",
     "is_shared",
+    "leave_critical",
+    "leave_ordered",
     "list",
     "memory_of",
     "open_descriptor",
@@ -147,6 +156,52 @@ def open_raw(name: str, wanted: _Identity, access: str) -> Memory: ...
 def create_primitives(
     name: Optional[str], planned: List[_Planned], or_attach: bool, options: Dict[str, Any]
 ) -> Memory: ...
+
+def default_workers() -> int: ...
+def is_inherited(memory: Memory) -> bool: ...
+def enter_critical(pool: int) -> None: ...
+def leave_critical(pool: int) -> None: ...
+def enter_ordered(pool: int) -> None: ...
+def leave_ordered(pool: int) -> None: ...
+@final
+class Job:
+    def __new__(
+        cls,
+        pool: int,
+        local: Any,
+        function: Callable[..., Any],
+        sequence: Sequence[Any],
+        items: int,
+        star: bool,
+        workers: int,
+        kind: str,
+        chunk: int,
+        retries: int,
+        skip: bool,
+        ordered: bool,
+    ) -> Any: ...
+    @property
+    def items(self) -> int: ...
+    def run(
+        self,
+        into: List[Any],
+        reduce: Optional[Callable[[Any], Any]],
+        progress: Optional[Callable[[int], object]],
+    ) -> None: ...
+
+@final
+class Call:
+    def __new__(cls, function: Callable[..., Any], args: Tuple[Any, ...], keywords: Dict[str, Any]) -> Any: ...
+    @property
+    def pid(self) -> Optional[int]: ...
+    def wait(self, timeout: Optional[float]) -> Optional[Tuple[bool, Any]]: ...
+    def kill(self) -> None: ...
+
+@final
+class Store:
+    def put(self, bytes: np.ndarray[Any, Any]) -> Optional[Tuple[int, int]]: ...
+    def take(self, extent: Tuple[int, int]) -> np.ndarray[Any, Any]: ...
+    def drop(self, extent: Tuple[int, int]) -> None: ...
 
 class Lock:
     def __new__(cls, memory: Memory, entry: str) -> Any: ...

@@ -1,0 +1,22 @@
+"""A lock that nobody else wants: `lock.acquire(); lock.release()`."""
+
+import itertools
+import multiprocessing
+import time
+
+import shm
+from rows import serve
+
+
+def rounds_of(lock):
+    def timed(rounds):
+        start = time.perf_counter_ns()
+        for _ in itertools.repeat(None, rounds):
+            lock.acquire()
+            lock.release()
+        return time.perf_counter_ns() - start
+
+    return timed
+
+
+serve(ours=rounds_of(shm.Lock()), multiprocessing=rounds_of(multiprocessing.Lock()))

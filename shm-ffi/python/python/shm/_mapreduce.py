@@ -1,0 +1,440 @@
+"""`MapReduce`: a function over many items, in forked processes that share memory with this one.
+
+    with shm.MapReduce() as pool:
+
+        def work(i):
+            part = table[i : i + 1000].sum()
+            with pool.critical:
+                total[...] += part
+            return i, part
+
+        results = pool.map(work, range(0, len(table), 1000), reduce=lambda i, part: part)
+
+Forking, sharing out, watching and ending the workers is `shm-pool`'s (the native module's `pool/`); here is what users see, what lies
+around it in Python (the items, progress, serial maps), and how results and exceptions become bytes and come back (`_results.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from types import TracebackType
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type, Union
+
+from . import _results, _shm
+from ._results import Failure, RemoteError, RemoteTraceback, ResultError, WorkerDiedError
+
+__all__ = [
+    "Background",
+    "Failure",
+    "MapReduce",
+    "RemoteError",
+    "RemoteTraceback",
+    "ResultError",
+    "WorkerDiedError",
+    "background",
+    "cpu_count",
+]
+
+_Schedule = Union[None, str, Tuple[str, int]]
+_Progress = Union[bool, None, Callable[[int, int], object]]
+
+
+def cpu_count() -> int:
+    """How many workers a pool has unless it is told: what OMP_NUM_THREADS, else PBS_NUM_PPN, else SLURM_CPUS_PER_TASK says; else the
+    processors that this process may run on, limited by the quota of its control group."""
+    return _shm.default_workers()
+
+
+class Local:
+    """What belongs to one worker: `rank` (from 0; 0 in the master too), `workers` (how many there are; 0 in the master), and whatever the
+    function puts there. Each worker has its own copy, as it was in the master when the worker was forked."""
+
+    rank: int = 0
+    workers: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"this worker's local has no {name!r}: nothing was put there in this process")
+
+
+class _Critical:
+    """One worker of the map at a time. ``with pool.critical:``"""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: "MapReduce") -> None:
+        self._pool = pool
+
+    def __enter__(self) -> None:
+        if self._pool._serial_in != os.getpid():
+            _shm.enter_critical(id(self._pool))
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        if self._pool._serial_in != os.getpid():
+            _shm.leave_critical(id(self._pool))
+
+
+class _Ordered:
+    """The items of the map one after the other, in input order. ``with pool.ordered:``"""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: "MapReduce") -> None:
+        self._pool = pool
+
+    def __enter__(self) -> None:
+        if self._pool._serial_in != os.getpid():
+            _shm.enter_ordered(id(self._pool))
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        if self._pool._serial_in != os.getpid():
+            _shm.leave_ordered(id(self._pool))
+
+
+class MapReduce:
+    """Forks workers that call a function for each of many items, and collects the results.
+
+    Workers are copies of this process, so functions, closures and items are inherited and never pickled; only results are. A worker sees
+    the master's objects as they were at the fork; what it changes nobody else sees, except in shared arrays.
+
+    workers      how many processes; None: as many as the environment grants (`cpu_count`); 0: none, everything happens in this process
+    schedule     how items are shared out: "guided" (default), "dynamic", "static", or a pair with the number of items in a chunk,
+                 ("dynamic", 10); "dynamic" is the default for maps with ordered sections
+    retries      how often an item is tried again that raises an exception (in the same worker) or at which a worker dies (by a fresh one)
+    skip_failed  go on without the items that fail after all tries: their results are `Failure` objects, and reduce is not called for them
+    serial_below maps of fewer items happen in this process
+    ordered      whether the functions use ``pool.ordered``; None: look whether the name occurs in the function's code
+    progress     True for a bar (tqdm has to be installed), or a function that is called with the number of finished items and of all
+    threads_ok   do not warn when this process has several threads: they hold no lock that the function needs
+
+    In a worker neither the parent's atexit functions nor finalizers of the parent's garbage run; standard output is flushed before the fork and at
+    the worker's end. When the calling thread or its process dies, the kernel kills the workers.
+    """
+
+    def __init__(
+        self,
+        workers: Optional[int] = None,
+        *,
+        schedule: _Schedule = None,
+        retries: int = 0,
+        skip_failed: bool = False,
+        serial_below: int = 0,
+        ordered: Optional[bool] = None,
+        progress: _Progress = None,
+        threads_ok: bool = False,
+    ) -> None:
+        if workers is not None:
+            workers = _count("workers", workers)
+        self._workers = workers
+        self._schedule = _checked_schedule(schedule)
+        self._retries = _count("retries", retries)
+        self._skip_failed = bool(skip_failed)
+        self._serial_below = _count("serial_below", serial_below)
+        self._is_ordered = ordered
+        self._progress = progress
+        self._threads_ok = threads_ok
+        self.critical = _Critical(self)
+        self.ordered = _Ordered(self)
+        self.local = Local()
+        self._serial_in: Optional[int] = None  # the process in which a map without workers is at work
+
+    @property
+    def workers(self) -> int:
+        """How many workers a map with enough items has."""
+        return cpu_count() if self._workers is None else self._workers
+
+    def __enter__(self) -> "MapReduce":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        """Nothing is left to do: workers live as long as a map."""
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        sequence: Iterable[Any],
+        reduce: Optional[Callable[..., Any]] = None,
+        star: bool = False,
+        minlength: int = 0,
+        *,
+        ordered: Optional[bool] = None,
+    ) -> List[Any]:
+        """Calls a function for each item in the workers, and returns the results in the order of the items.
+
+        func       called with an item; with `star`, with the parts of an item as arguments
+        sequence   what can be indexed and has a length is inherited as it is; anything else is collected into a list first
+        reduce     called in this process, in this thread, with each result as it arrives, in any order; tuples become its arguments. What it
+                   returns takes the result's place
+        minlength  if there are fewer items, everything happens in this process
+        ordered    as in the constructor, for this map
+
+        What the function raises is raised here, with the worker's traceback as its ``__cause__`` (`RemoteTraceback`). What cannot be pickled
+        becomes a `RemoteError` (exceptions) or a `ResultError` (results). A worker that is killed or exits: `WorkerDiedError`. Ctrl-C ends the workers.
+        In all these cases the workers are gone when it is raised.
+        """
+        items = _indexable(sequence)
+        total = len(items)
+        bar = _Bar.make(self._progress, total)
+        try:
+            if total == 0 or self.workers == 0 or total < max(self._serial_below, minlength):
+                return self._serial(func, items, reduce, star, bar)
+            return self._forked(func, items, reduce, star, bar, ordered)
+        finally:
+            bar.close()
+
+    def background(self, func: Callable[..., Any], *args: Any, **keywords: Any) -> "Background":
+        """Calls a function in a forked process, and returns at once with a handle to await its result by."""
+        if self.workers == 0:
+            return Background._done(func, args, keywords)
+        self._warn_of_threads()
+        return Background._fork(func, args, keywords)
+
+    def _serial(
+        self,
+        func: Callable[..., Any],
+        items: Sequence[Any],
+        reduce: Optional[Callable[..., Any]],
+        star: bool,
+        bar: "_Bar",
+    ) -> List[Any]:
+        call = _results.spread(func) if star else func
+        take = None if reduce is None else _results.spread_tuples(reduce)
+        before, self._serial_in = self._serial_in, os.getpid()
+        rank, workers = self.local.rank, self.local.workers
+        self.local.rank = self.local.workers = 0
+        results = []
+        try:
+            for index in range(len(items)):
+                result = self._tried(call, items, index)
+                results.append(result if take is None or isinstance(result, Failure) else take(result))
+                bar(index + 1)
+        finally:
+            self._serial_in = before
+            self.local.rank, self.local.workers = rank, workers
+        return results
+
+    def _tried(self, call: Callable[[Any], Any], items: Sequence[Any], index: int) -> Any:
+        for tries_left in range(self._retries, -1, -1):
+            try:
+                return call(items[index])
+            except Exception as error:
+                if tries_left == 0 and not self._skip_failed:
+                    raise
+                last = error
+        return Failure(index, 0, None, last)
+
+    def _forked(
+        self,
+        func: Callable[..., Any],
+        items: Sequence[Any],
+        reduce: Optional[Callable[..., Any]],
+        star: bool,
+        bar: "_Bar",
+        ordered: Optional[bool],
+    ) -> List[Any]:
+        if ordered is None:
+            ordered = self._is_ordered
+        if ordered is None:
+            ordered = _mentions(func, "ordered")
+        self._warn_of_threads()
+        kind, chunk = self._schedule or (("dynamic", 1) if ordered else ("guided", 1))
+        return _results.collect(
+            _shm.Job(
+                id(self),
+                self.local,
+                func,
+                items,
+                len(items),
+                star,
+                self.workers,
+                kind,
+                chunk,
+                self._retries,
+                self._skip_failed,
+                ordered,
+            ),
+            None if reduce is None else _results.spread_tuples(reduce),
+            bar.function,
+        )
+
+    def _warn_of_threads(self) -> None:
+        if self._threads_ok or threading.active_count() < 2:
+            return
+        others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+        warnings.warn(
+            f"a process with {len(others) + 1} threads is about to be forked (the others are {', '.join(others[:5])}): a lock that one of them holds now is "
+            "held in the workers for ever; map before they start, or say threads_ok=True if they hold none that the function needs",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+    def __repr__(self) -> str:
+        return f"<shm.MapReduce with {self.workers} workers>"
+
+
+class Background:
+    """A call in a forked process; got from `background`. The process dies with this one, and when its handle is dropped."""
+
+    def __init__(self) -> None:
+        raise TypeError("a Background is got from shm.background or MapReduce.background")
+
+    _call: Any
+    _outcome: Optional[Tuple[bool, Any]]
+
+    @classmethod
+    def _fork(cls, func: Callable[..., Any], args: Tuple[Any, ...], keywords: Any) -> "Background":
+        self = cls.__new__(cls)
+        self._outcome = None
+        self._call = _shm.Call(func, args, keywords)
+        return self
+
+    @classmethod
+    def _done(cls, func: Callable[..., Any], args: Tuple[Any, ...], keywords: Any) -> "Background":
+        self = cls.__new__(cls)
+        self._call = None
+        try:
+            self._outcome = (True, func(*args, **keywords))
+        except Exception as error:
+            self._outcome = (False, error)
+        return self
+
+    @property
+    def pid(self) -> Optional[int]:
+        """The process id, or what it was; None if the call was made in this process."""
+        return None if self._call is None else self._call.pid
+
+    def wait(self, timeout: Optional[float] = None) -> Any:
+        """Waits until the call has ended, and returns what it returned or raises what it raised; any number of times. TimeoutError.
+
+        Other threads run meanwhile, and Ctrl-C ends the wait."""
+        if not self._await(timeout):
+            raise TimeoutError(f"the call in process {self.pid} has not ended in {timeout} seconds")
+        assert self._outcome is not None
+        good, value = self._outcome
+        if good:
+            return value
+        raise value
+
+    result = wait
+
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._await(0)
+
+    def kill(self) -> None:
+        """Kills the process, unless it has ended; `wait` says then that it died."""
+        if self._call is not None and self._outcome is None:
+            self._call.kill()
+
+    def _await(self, timeout: Optional[float]) -> bool:
+        if self._outcome is None:
+            outcome = self._call.wait(timeout)
+            if outcome is None:
+                return False
+            self._outcome = outcome
+        return True
+
+    def __repr__(self) -> str:
+        return f"<shm.Background in process {self.pid}, {'ended' if self._outcome is not None else 'running'}>"
+
+
+def background(func: Callable[..., Any], *args: Any, **keywords: Any) -> Background:
+    """Calls a function in a forked process, and returns at once with a handle to await its result by."""
+    return MapReduce().background(func, *args, **keywords)
+
+
+class _Bar:
+    """What is told of progress."""
+
+    def __init__(self, function: Optional[Callable[[int], object]] = None, close: Callable[[], object] = int) -> None:
+        self.function, self.close = function, close
+
+    def __call__(self, done: int) -> None:
+        if self.function is not None:
+            self.function(done)
+
+    @classmethod
+    def make(cls, progress: _Progress, total: int) -> "_Bar":
+        if not progress:
+            return cls()
+        if callable(progress):
+            tell = progress
+            return cls(lambda done: tell(done, total))
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as error:
+            raise ImportError("progress=True needs the package tqdm (pip install tqdm); a function does as well") from error
+        bar = tqdm(total=total)
+
+        def update(done: int) -> None:
+            bar.update(done - bar.n)
+
+        return cls(update, bar.close)
+
+
+def _count(what: str, number: Any) -> int:
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{what} is a number, not {number!r}")
+    number = number.__index__()
+    if number < 0:
+        raise ValueError(f"{what} cannot be negative, and {number} is")
+    return int(number)
+
+
+def _checked_schedule(schedule: _Schedule) -> Optional[Tuple[str, int]]:
+    if schedule is None:
+        return None
+    kind, chunk = schedule if isinstance(schedule, tuple) and len(schedule) == 2 else (schedule, None)
+    if kind not in ("static", "dynamic", "guided"):
+        raise ValueError(f"a schedule is 'static', 'dynamic', 'guided' or a pair of one of these and a number of items, not {schedule!r}")
+    if chunk is None:
+        return str(kind), 0 if kind == "static" else 1  # 0: equal shares
+    number = _count("the schedule's number of items", chunk)
+    if number == 0:
+        raise ValueError(f"the schedule {schedule!r} has chunks of 0 items, which never come to an end")
+    return str(kind), number
+
+
+def _indexable(sequence: Iterable[Any]) -> Sequence[Any]:
+    """The items as something that has a length and can be indexed; a mapping is not."""
+    kind = type(sequence)
+    if kind in (list, tuple, range):
+        return sequence  # type: ignore[return-value]
+    if hasattr(kind, "__len__") and hasattr(kind, "__getitem__") and not hasattr(kind, "keys"):
+        return sequence  # type: ignore[return-value]
+    return list(sequence)
+
+
+def _mentions(func: Any, name: str, depth: int = 3) -> bool:
+    """Whether a name occurs in a function's code, or in that of functions that it closes over."""
+    func = getattr(func, "__func__", getattr(func, "func", func))  # methods; functools.partial
+    code = getattr(func, "__code__", None)
+    if code is None:
+        call = getattr(type(func), "__call__", None)
+        return depth > 0 and hasattr(call, "__code__") and _mentions(call, name, depth - 1)
+    if _in_code(code, name):
+        return True
+    if depth == 0:
+        return False
+    for cell in func.__closure__ or ():
+        try:
+            inner = cell.cell_contents
+        except ValueError:
+            continue  # empty
+        if callable(inner) and hasattr(inner, "__code__") and _mentions(inner, name, depth - 1):
+            return True
+    return any(
+        hasattr(func.__globals__.get(used), "__code__") and _mentions(func.__globals__[used], name, depth - 1)
+        for used in code.co_names
+    )
+
+
+def _in_code(code: Any, name: str) -> bool:
+    return name in code.co_names or any(hasattr(const, "co_names") and _in_code(const, name) for const in code.co_consts)
