@@ -278,7 +278,11 @@ static int32_t sleep_long(void *unused)
 
 static void *wait_there(void *background)
 {
-    IS(SHM_STATUS_WORKER_DIED, shm_background_wait(*(shm_background_t *)background, NULL, NULL));
+    shm_status_t status;
+    do /* until the other thread is not just asking */
+        status = shm_background_wait(*(shm_background_t *)background, NULL, NULL);
+    while (status == SHM_STATUS_BUSY);
+    IS(SHM_STATUS_WORKER_DIED, status);
     return NULL;
 }
 
