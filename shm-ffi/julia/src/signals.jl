@@ -109,6 +109,9 @@ struct Arrival
     is_leader::Int32
 end
 
+"How long a Ctrl-C at a barrier may take at most."
+const INTERRUPT_CHECK = Int64(250_000_000)
+
 """
     wait(b::SegmentBarrier; timeout = nothing)
 
@@ -118,15 +121,17 @@ Ctrl-C only step back.
 """
 function Base.wait(b::SegmentBarrier; timeout = nothing)
     arrival = Ref(Arrival(0, 0))
-    id, deadline = handle(b), deadline_after(timeout)
+    id, deadline, status = handle(b), deadline_after(timeout), OK
     GC.@preserve arrival begin
         place = Base.unsafe_convert(Ptr{Arrival}, arrival)
-        arrive() = ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place)
-        status = outside(arrive)
-        # A signal has made it step back. If it was Ctrl-C, Julia throws its own exception; otherwise it arrives again.
-        while status == INTERRUPTED
+        # A signal makes it step back. If it was Ctrl-C, Julia throws its own exception; otherwise it arrives again. A signal that comes just before
+        # the thread sleeps is not noticed there, so it looks now and then.
+        while true
+            now = now_ns()
+            until = deadline - now < INTERRUPT_CHECK ? deadline : now + INTERRUPT_CHECK
+            status = outside(() -> ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, until, place))
+            status == INTERRUPTED || status == TIMED_OUT && until != deadline || break
             throw_interrupt()
-            status = outside(arrive)
         end
     end
     status == OK || failed(b, status)
