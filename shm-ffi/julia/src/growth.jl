@@ -4,7 +4,8 @@
     grow(array, n)
 
 Lengthens an array in place and for everybody, and returns it with its new size; new elements are zero. `array` itself, its views and those of other processes stay good,
-with the size that they have. It gets `n` elements along its *last* dimension at least, and whatever others have grown it to.
+with the size that they have. It gets `n` elements along its *last* dimension at least (the first, if it was attached with `permute = true`), and whatever others have
+grown it to.
 
 The array must have been created for that: `create(SegmentArray{T}, name, dims; order = :C, reserve_max = bytes)`, a vector in either order. Otherwise, and above
 `reserve_max`, the error is `:limit_exceeded`.
@@ -36,6 +37,12 @@ function refresh(array::SegmentArray{T, N}) where {T, N}
     dims = prod(shape) == length(array) ? size(array) : reverse(shape)
     return SegmentArray{T}(attachment, info.data, dims)
 end
+
+# An array that was attached with `permute = true` grows along its first dimension, and stays permuted.
+const Permuted = PermutedDimsArray{<:Any, <:Any, <:Any, <:Any, <:SegmentArray}
+permuted_as(_::PermutedDimsArray{T, N, perm}, array) where {T, N, perm} = PermutedDimsArray(array, perm)
+grow(array::Permuted, n::Integer) = permuted_as(array, grow(parent(array), n))
+refresh(array::Permuted) = permuted_as(array, refresh(parent(array)))
 
 """
     SharedSegments.sync(array; wait = true)

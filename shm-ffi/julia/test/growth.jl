@@ -29,6 +29,9 @@ test("growth: matrices along their last dimension") do name
     @test size(B, 1) == 3 && size(B, 2) >= 5 && B[:, 1:2] == reshape(1:6, 3, 2) && all(iszero, B[:, 3:end])
     P = attach(SegmentArray, name)
     @test size(P) == size(B)
+    Q = attach(SegmentArray, name; permute = true)
+    R = grow(Q, size(Q, 1) + 1)
+    @test size(R, 1) > size(Q, 1) && size(R, 2) == 3 && R[1:2, :] == permutedims(reshape(1:6, 3, 2)) && size(refresh(Q)) == size(R)
     @test status(() -> grow(create(SegmentArray{Float32}, nothing, (3, 2); reserve_max = 1 << 20), 5)) === :limit_exceeded
     empty = create(SegmentArray{UInt8}, nothing, (0,); reserve_max = 1 << 16)
     @test length(grow(empty, 10)) >= 10
