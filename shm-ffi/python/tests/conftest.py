@@ -4,6 +4,7 @@ import faulthandler
 import gc
 import itertools
 import os
+import signal
 
 import pytest
 
@@ -37,6 +38,10 @@ def pytest_terminal_summary(terminalreporter):
         f"test result: {'FAILED' if failed else 'ok'}. {count['passed']} passed; {failed} failed; "
         f"{count['skipped']} ignored; 0 measured; 0 filtered out"
     )
+
+
+# A background job of a shell begins with Ctrl-C ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
