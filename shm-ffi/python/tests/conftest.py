@@ -17,6 +17,12 @@ def pytest_addoption(parser):
     parser.addoption("--only", metavar="TEXT", help="only tests whose name contains TEXT")
 
 
+def pytest_configure(config):
+    # Standard error as it is here: later pytest captures it, and keeps what it has captured from a process that ends at once.
+    global _stderr
+    _stderr = os.dup(2)
+
+
 def pytest_collection_modifyitems(config, items):
     only = config.getoption("--only")
     if only is not None:
@@ -47,7 +53,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def watchdog():
     """Ends the whole run, with all stacks, if one test hangs."""
-    faulthandler.dump_traceback_later(120, exit=True)
+    faulthandler.dump_traceback_later(120, exit=True, file=_stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
 
