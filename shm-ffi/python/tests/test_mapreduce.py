@@ -20,30 +20,7 @@ import pytest
 import shm
 
 
-def children():
-    found = set()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children") as file:
-                found.update(file.read().split())
-        except FileNotFoundError:
-            pass
-    return found
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """No child, dead or alive, and no descriptor outlives a test."""
-    gc.collect()
-    before, open_before = children(), descriptors()
-    yield
-    gc.collect()
-    assert children() <= before
-    assert descriptors() <= open_before + 1  # the connection to the keeper stays
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(params=[0, 1, 2, 3])

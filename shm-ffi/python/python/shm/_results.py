@@ -207,7 +207,7 @@ class Packer:
         return data, extents
 
 
-def pack_failure(error: BaseException, item: int, rank: int, unpicklable: bool) -> bytes:
+def pack_failure(error: BaseException, item: Optional[int], rank: int, unpicklable: bool) -> bytes:
     """An exception as bytes; that a result cannot be pickled if `unpicklable`."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     name, said = _name_of(error), _text_of(error)
