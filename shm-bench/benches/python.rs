@@ -16,6 +16,10 @@ const SCRIPTS: &[(&str, &str, &[&str])] = &[
     ("event.py", "python_event", &["ours", "multiprocessing"]),
     ("semaphore.py", "python_semaphore", &["ours", "multiprocessing"]),
     ("condition.py", "python_condition", &["ours", "multiprocessing"]),
+    ("map_empty.py", "python_map_empty", &["ours", "bare"]),
+    ("map_arrays.py", "python_map_arrays", &["ours", "pool"]),
+    ("integral.py", "python_integral", &["ours", "bare"]),
+    ("killed.py", "python_killed", &["ours", "executor"]),
 ];
 
 fn python(c: &mut Criterion) {

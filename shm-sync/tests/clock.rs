@@ -6,13 +6,14 @@
 
 mod common;
 
-use common::{fork, watchdog};
+use common::{fork, shared_counters, wait_until, watchdog};
 use shm_sync::{
-    Barrier, ByteChannel, Channel, Condvar, Error, ErrorKind, Event, Latch, Mutex, Primitive, ProcessMutex,
-    RwLock, Semaphore, Sequencer, WaitOutcome,
+    Barrier, BoundedSemaphore, ByteChannel, Channel, Condvar, Error, ErrorKind, Event, Latch, Mutex, Once,
+    Primitive, ProcessMutex, RecursiveMutex, RwLock, Semaphore, Sequencer, WaitOutcome,
 };
 use shm_testkit::Status;
 use std::mem::offset_of;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -75,27 +76,72 @@ fn timed_out<T, E: Into<Error>>(outcome: Result<T, E>) {
 fn no_wait_sleeps_by_the_wall_clock() {
     let _watchdog = watchdog();
     let (mutex, process_mutex) = (Mutex::anonymous(0u32).unwrap(), ProcessMutex::anonymous(()).unwrap());
-    let lock = RwLock::<u32>::anonymous(0).unwrap();
-    let _held = (mutex.lock().unwrap(), process_mutex.lock().unwrap(), lock.write().unwrap());
+    let (lock, recursive) = (RwLock::<u32>::anonymous(0).unwrap(), RecursiveMutex::anonymous(0u32).unwrap());
+    let _held = (mutex.lock(), process_mutex.lock(), lock.write(), recursive.lock());
+    let soon = || Instant::now() + SHORT;
     let status = guarded(|| {
         timed_out(mutex.lock_timeout(SHORT));
-        timed_out(mutex.lock_until(Instant::now() + SHORT));
-        timed_out(mutex.lock_interruptible(Some(Instant::now() + SHORT)));
+        timed_out(mutex.lock_until(soon()));
+        timed_out(mutex.lock_interruptible(Some(soon())));
+        timed_out(recursive.lock_timeout(SHORT));
+        timed_out(recursive.lock_interruptible(Some(soon())));
         timed_out(lock.read_timeout(SHORT));
+        timed_out(lock.read_interruptible(Some(soon())));
         timed_out(lock.write_timeout(SHORT));
+        timed_out(lock.write_interruptible(Some(soon())));
         timed_out(process_mutex.lock_timeout(SHORT));
-        timed_out(process_mutex.lock_interruptible(Some(Instant::now() + SHORT)));
-        timed_out(Semaphore::anonymous(0).unwrap().acquire_timeout(SHORT));
-        timed_out(Event::anonymous(false).unwrap().wait_timeout(SHORT));
-        timed_out(Latch::anonymous(1).unwrap().wait_timeout(SHORT));
-        timed_out(Barrier::anonymous(2).unwrap().wait_timeout(SHORT));
-        timed_out(Sequencer::anonymous(0).unwrap().turn_timeout(1, SHORT));
-        timed_out(Channel::<u64>::anonymous(1).unwrap().recv_timeout(SHORT));
-        timed_out(ByteChannel::anonymous(64).unwrap().recv_timeout(SHORT));
+        timed_out(process_mutex.lock_interruptible(Some(soon())));
+        let semaphore = Semaphore::anonymous(0).unwrap();
+        timed_out(semaphore.acquire_timeout(SHORT));
+        timed_out(semaphore.acquire_interruptible(Some(soon())));
+        let bounded = BoundedSemaphore::anonymous(1).unwrap();
+        let _permit = bounded.acquire().unwrap();
+        timed_out(bounded.acquire_timeout(SHORT));
+        timed_out(bounded.acquire_interruptible(Some(soon())));
+        let event = Event::anonymous(false).unwrap();
+        timed_out(event.wait_timeout(SHORT));
+        timed_out(event.wait_interruptible(Some(soon())));
+        let latch = Latch::anonymous(1).unwrap();
+        timed_out(latch.wait_timeout(SHORT));
+        timed_out(latch.wait_interruptible(Some(soon())));
+        let barrier = Barrier::anonymous(2).unwrap();
+        timed_out(barrier.wait_timeout(SHORT));
+        timed_out(barrier.wait_interruptible(Some(soon())));
+        let sequencer = Sequencer::anonymous(0).unwrap();
+        timed_out(sequencer.turn_timeout(1, SHORT));
+        timed_out(sequencer.turn_interruptible(1, Some(soon())));
+        let channel = Channel::<u64>::anonymous(1).unwrap();
+        timed_out(channel.recv_timeout(SHORT));
+        while channel.try_send(0).is_ok() {}
+        timed_out(channel.send_timeout(0, SHORT));
+        let channel = ByteChannel::anonymous(64).unwrap();
+        timed_out(channel.recv_interruptible(Some(soon())));
+        while channel.try_send(&[0; 8]).is_ok() {}
+        timed_out(channel.send_interruptible(&[0; 8], Some(soon())));
         let mutex = Mutex::anonymous(0u32).unwrap();
-        let (_guard, outcome) =
-            Condvar::anonymous(()).unwrap().wait_timeout(mutex.lock().unwrap(), SHORT).unwrap();
+        let condvar = Condvar::anonymous(()).unwrap();
+        let (guard, outcome) = condvar.wait_timeout(mutex.lock().unwrap(), SHORT).unwrap();
+        assert_eq!(outcome, WaitOutcome::TimedOut);
+        let (_guard, outcome) = condvar.wait_interruptible(guard, Some(soon())).unwrap();
         assert_eq!(outcome, WaitOutcome::TimedOut);
     });
     assert_eq!(status, Status::Exited(0));
+    // A once is being run by another process meanwhile.
+    let once = Once::anonymous(()).unwrap();
+    let begun = shared_counters();
+    let running = fork(|| {
+        once.call_once(|| {
+            begun[0].store(1, SeqCst);
+            wait_until(|| begun[1].load(SeqCst) == 1);
+        })
+        .unwrap();
+    });
+    wait_until(|| begun[0].load(SeqCst) == 1);
+    let status = guarded(|| {
+        timed_out(once.call_once_timeout(SHORT, || ()));
+        timed_out(once.call_once_interruptible(Some(soon()), || ()));
+    });
+    assert_eq!(status, Status::Exited(0));
+    begun[1].store(1, SeqCst);
+    running.expect_success();
 }

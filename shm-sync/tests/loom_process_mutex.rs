@@ -114,6 +114,51 @@ fn a_stranger_releases() {
     });
 }
 
+/// Two strangers release at once: one of them has done it, the other one hears that nobody holds the lock.
+#[test]
+fn two_strangers_release_once() {
+    model(3, |lock| {
+        lock.lock(0);
+        lock.add();
+        let other = {
+            let lock = lock.clone();
+            thread::spawn(move || lock.release())
+        };
+        let released = lock.release();
+        assert_ne!(released, other.join().unwrap());
+        lock.try_lock(1).expect("the lock is free");
+        assert_eq!(lock.add(), 2, "and the release shows what was written before");
+    });
+}
+
+/// A stranger releases while the holder is dying, and another one waits: that one gets in by the release or by the death. (It may be its
+/// own lock that the stranger releases then, so the value stays alone.)
+#[test]
+fn a_stranger_releases_what_a_dying_process_holds() {
+    model(2, |lock| {
+        let news = Arc::new(AtomicU32::new(0));
+        lock.lock(0);
+        let waiter = {
+            let (lock, news) = (lock.clone(), news.clone());
+            thread::spawn(move || {
+                let (held, told) = lock.lock(1);
+                news.fetch_add(u32::from(told), Relaxed);
+                lock.unlock(held);
+            })
+        };
+        let dying = {
+            let lock = lock.clone();
+            thread::spawn(move || lock.die(0))
+        };
+        let released = lock.release();
+        waiter.join().unwrap();
+        dying.join().unwrap();
+        assert!(released || news.load(Relaxed) == 1, "it was the release, or the death");
+        let (_held, told) = lock.try_lock(2).expect("the lock is free");
+        assert!(!told, "who got in has dealt with it");
+    });
+}
+
 /// A waiter is killed in its sleep or right after it was woken: nobody is jammed.
 #[test]
 fn a_woken_waiter_that_is_killed_jams_nobody() {
