@@ -79,15 +79,13 @@ static void places()
         a.unlock();
         a.unlock();
     });
-    if (can_watch_processes()) {
-        using shm::process_mutex;
-        BESIDE(process_mutex, process_mutex::size_at(), process_mutex::create_at(at, length), process_mutex::attach_at(at, length), {
-            CHECK(a.holder() == 0);
-            a.lock();
-            CHECK(b.holder() == static_cast<std::uint32_t>(getpid()) && !b.try_lock_for(1ms));
-            b.unlock();
-        });
-    }
+    using shm::process_mutex;
+    BESIDE(process_mutex, process_mutex::size_at(), process_mutex::create_at(at, length), process_mutex::attach_at(at, length), {
+        CHECK(a.holder() == 0);
+        a.lock();
+        CHECK(b.holder() == static_cast<std::uint32_t>(getpid()) && !b.try_lock_for(1ms));
+        b.unlock();
+    });
     using shm::condition_variable;
     BESIDE(condition_variable, condition_variable::size_at(), condition_variable::create_at(at, length), condition_variable::attach_at(at, length), {
         shm::mutex guard = shm::mutex::create(), other = shm::mutex::create();
