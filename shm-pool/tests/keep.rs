@@ -60,7 +60,7 @@ fn many_small_maps_of_changing_length_one_after_the_other() {
     for schedule in [Schedule::default(), Schedule::StaticChunk(1), Schedule::Dynamic(2)] {
         let mut kept = pool(3).schedule(schedule).keep(|_, (round, n): (u64, u64)| round ^ n).unwrap();
         let mut seed = 0x2545_F491_4F6C_DD1D;
-        for round in 0..5000 {
+        for round in 0..1500 {
             let count = random(&mut seed) % 8;
             let found = kept.map((0..count).map(|n| (round, n))).unwrap();
             assert!(

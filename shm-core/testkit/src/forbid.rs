@@ -22,8 +22,8 @@ pub enum Verdict {
 /// use shm_testkit::{Verdict, forbid, fork_child};
 ///
 /// let child = fork_child(|| {
-///     forbid(libc::SYS_getppid, Verdict::Fails(libc::ENOSYS));
-///     i32::from(std::os::unix::process::parent_id() != u32::MAX) // what -1 becomes
+///     forbid(libc::SYS_getcwd, Verdict::Fails(libc::ENOSYS));
+///     i32::from(std::env::current_dir().is_ok())
 /// });
 /// child.expect_success();
 /// ```
