@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import shm
-from test_mapreduce import gone, nothing_left  # noqa: F401  (a fixture for all)
+from test_mapreduce import gone
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture
