@@ -136,5 +136,28 @@ fn kept_workers(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, empty_items, killed_worker, tiny_items, kept_workers);
+/// A map whose items are new each time, over workers that were forked once; its alternative is the crew's.
+fn kept_map(c: &mut Criterion) {
+    let mut kept = pool().keep(|_worker, item: u64| 3 * item).expect("two workers");
+    let mut from = 0;
+    c.bench_function("kept_10/ours", |b| {
+        b.iter(|| {
+            from += 10;
+            let found = kept.map(from..from + 10).expect("a map");
+            assert!(found.iter().zip(from..).all(|(found, item)| *found == 3 * item));
+        });
+    });
+    drop(kept);
+    let threads = threads();
+    c.bench_function("kept_10/alternative", |b| {
+        b.iter(|| {
+            from += 10;
+            let all: Vec<u64> =
+                threads.install(|| (from..from + 10).into_par_iter().map(|item| 3 * item).collect());
+            assert_eq!(all.len(), 10);
+        });
+    });
+}
+
+criterion_group!(benches, empty_items, killed_worker, tiny_items, kept_workers, kept_map);
 criterion_main!(benches);

@@ -11,11 +11,16 @@ use turns::{Way, by_turns};
 /// A script in `python/`, the group of its rows, and its functions.
 const SCRIPTS: &[(&str, &str, &[&str])] = &[
     ("attach.py", "python_attach", &["ours", "sharedarray", "sharedmemory"]),
+    ("attach.py", "python_attach_two", &["ours_by_turns", "sharedarray_by_turns"]),
     ("with_lock.py", "python_with_lock", &["ours", "multiprocessing"]),
     ("acquire_release.py", "python_acquire_release", &["ours", "multiprocessing"]),
     ("event.py", "python_event", &["ours", "multiprocessing"]),
     ("semaphore.py", "python_semaphore", &["ours", "multiprocessing"]),
     ("condition.py", "python_condition", &["ours", "multiprocessing"]),
+    ("map_empty.py", "python_map_empty", &["ours", "bare"]),
+    ("map_arrays.py", "python_map_arrays", &["ours", "pool"]),
+    ("integral.py", "python_integral", &["ours", "bare"]),
+    ("killed.py", "python_killed", &["ours", "executor"]),
 ];
 
 fn python(c: &mut Criterion) {

@@ -58,10 +58,10 @@ impl Action {
 }
 
 impl OnceRun {
-    /// Calls it, inside of [`catching`].
-    pub(crate) fn call(self, previous_died: bool) {
+    /// Calls it, for whoever deals with its code.
+    pub(crate) fn run(self, previous_died: bool) -> i32 {
         // SAFETY: what `once_run` was promised.
-        succeed(unsafe { self.0(self.1, previous_died.into()) });
+        unsafe { self.0(self.1, previous_died.into()) }
     }
 }
 
@@ -85,14 +85,17 @@ pub(crate) fn catching<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome,
         Err(payload) => match payload.downcast::<Returned>() {
-            Ok(returned) => Err(Failure::new(
-                SHM_STATUS_CALLBACK_FAILED,
-                format_args!(
-                    "the function that was called returned {}, which is a failure; 0 is success",
-                    returned.0
-                ),
-            )),
+            Ok(failed) => Err(returned(failed.0)),
             Err(payload) => panic::resume_unwind(payload),
         },
     }
+}
+
+/// The failure of a callback.
+#[cold]
+pub(crate) fn returned(code: i32) -> Failure {
+    Failure::new(
+        SHM_STATUS_CALLBACK_FAILED,
+        format_args!("the function that was called returned {code}, which is a failure; 0 is success"),
+    )
 }

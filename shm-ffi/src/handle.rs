@@ -240,6 +240,56 @@ impl<T: 'static> Pin<T> {
     }
 }
 
+/// [`pin`] and [`Pin::hold`] for the case that all is as usual: no error is made and nothing unwinds, which keeps the way short. False, and nothing
+/// done: the long way finds out why.
+#[inline(always)]
+pub(crate) fn hold_quickly<H: Handle, G>(
+    handle: H,
+    take: impl FnOnce(&'static H::Object) -> Option<G>,
+    held: impl FnOnce(G) -> Held,
+) -> bool {
+    let id = handle.id();
+    let (true, Some(slot), Some(desk)) = (kind_of(id) == H::Object::KIND, slot(id), pin::desk_if_any())
+    else {
+        return false;
+    };
+    let Some(place) = desk.put_if_room(id) else { return false };
+    membarrier::light();
+    if slot.state.load(Acquire) == id {
+        let object = slot.object.load(Relaxed).cast::<Boxed<H::Object>>();
+        // SAFETY: as in `pin`; what `take` returns is left beside the id, and dropped before the id goes.
+        if let Some(guard) = take(unsafe { &(*object).object }) {
+            desk.attach(place, held(guard));
+            return true;
+        }
+    }
+    remove_coldly(desk, place, slot, id);
+    false
+}
+
+/// [`let_go`] for a mutex, in the case that all is as usual. False, and nothing done: the long way finds out why.
+#[inline(always)]
+pub(crate) fn unlock_quickly<H: Handle>(handle: H) -> bool {
+    let id = handle.id();
+    let (Some(slot), Some(desk)) = (slot(id), pin::desk_if_any()) else { return false };
+    let Some(place) = desk.unlock_newest(id) else { return false };
+    desk.clear(place);
+    membarrier::light();
+    if slot.state.load(Relaxed) != id {
+        remove_coldly(desk, place, slot, id);
+    }
+    true
+}
+
+/// Clears a place, if that is still to be done, and does what that asks for, on a way where nothing may unwind.
+#[cold]
+fn remove_coldly(desk: &Desk, place: At, slot: &'static Slot, id: u64) {
+    crate::guard::guard(|| {
+        remove(desk, place, slot, id);
+        Ok(())
+    });
+}
+
 /// A pin with room beside it for what is taken from its object.
 pub(crate) struct Room<T>(Pin<T>);
 

@@ -73,17 +73,23 @@ pub(crate) struct At(usize);
 static NEWEST: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
 
 thread_local! {
-    static MINE: Cell<Option<&'static Desk>> = const { Cell::new(None) };
     static LEAVE: Leave = const { Leave };
 }
 
 /// The calling thread's desk.
 #[inline(always)]
 pub(crate) fn desk() -> &'static Desk {
-    match MINE.get() {
+    match desk_if_any() {
         Some(desk) => desk,
         None => take_desk(),
     }
+}
+
+/// The calling thread's desk, if it has one already.
+#[inline(always)]
+pub(crate) fn desk_if_any() -> Option<&'static Desk> {
+    // SAFETY: null, or the desk that `take_desk` has set in this thread; desks are never freed.
+    unsafe { shm_sync::companion().cast::<Desk>().as_ref() }
 }
 
 #[cold]
@@ -95,7 +101,7 @@ fn take_desk() -> &'static Desk {
     let desk = desk.unwrap_or_else(new_desk);
     // Whoever gives a handle back from here on sees that this desk is taken, or this thread sees that the handle is gone.
     fence(SeqCst);
-    MINE.set(Some(desk));
+    shm_sync::set_companion(ptr::from_ref(desk).cast());
     // While the thread's variables are being destroyed this fails; the desk then stays taken, and empty.
     let _ = LEAVE.try_with(|_| ());
     desk
@@ -144,7 +150,7 @@ pub(crate) fn anybody_uses(id: u64) -> bool {
 
 /// Whether no other thread has a desk. After a fence.
 pub(crate) fn is_alone() -> bool {
-    let mine = MINE.get();
+    let mine = desk_if_any();
     desks().all(|desk| !desk.taken.load(Acquire) || mine.is_some_and(|mine| ptr::eq(mine, desk)))
 }
 
@@ -166,13 +172,28 @@ impl Desk {
     /// Puts an id on the desk; `handle` says what has to follow. Returns the place.
     #[inline(always)]
     pub(crate) fn put(&self, id: u64) -> At {
+        match self.put_if_room(id) {
+            Some(at) => at,
+            None => self.enlarge_and_put(id),
+        }
+    }
+
+    /// The same on a desk that is not full.
+    #[inline(always)]
+    pub(crate) fn put_if_room(&self, id: u64) -> Option<At> {
         let at = self.top.load(Relaxed);
         if at >= self.len.get() {
-            self.enlarge();
+            return None;
         }
         self.top.store(at + 1, Relaxed);
         self.place(At(at)).id.store(id, Relaxed);
-        At(at)
+        Some(At(at))
+    }
+
+    #[cold]
+    fn enlarge_and_put(&self, id: u64) -> At {
+        self.enlarge();
+        self.put(id)
     }
 
     /// Empties a place that holds no guard.
@@ -254,6 +275,23 @@ impl Desk {
         }
     }
 
+    /// Unlocks the mutex with this id if it is what was left on the desk last; the id stays in its place.
+    #[inline(always)]
+    pub(crate) fn unlock_newest(&self, id: u64) -> Option<At> {
+        let at = At(self.top.load(Relaxed).checked_sub(1)?);
+        let place = self.place(at);
+        if place.id.load(Relaxed) != id || !place.holds.get() {
+            return None;
+        }
+        // SAFETY: there is a guard, and this is the desk's thread; once it is dropped the place says that there is none.
+        unsafe {
+            let Held::Mutex(guard) = (*place.guard.get()).assume_init_mut() else { return None };
+            place.holds.set(false);
+            ptr::drop_in_place(guard);
+        }
+        Some(at)
+    }
+
     /// Whether this thread holds something through the handle with this id.
     pub(crate) fn holds(&self, id: u64) -> bool {
         self.places().iter().any(|place| place.holds.get() && place.id.load(Relaxed) == id)
@@ -269,8 +307,6 @@ impl Desk {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn enlarge(&self) {
         let old = self.places();
         let new = empty_places(2 * old.len(), self.places.load(Relaxed));
@@ -303,7 +339,8 @@ struct Leave;
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let Some(desk) = MINE.take() else { return };
+        let Some(desk) = desk_if_any() else { return };
+        shm_sync::set_companion(ptr::null());
         let mut ids = Vec::new();
         desk.abandon(|id| ids.push(id));
         membarrier::light();
@@ -322,7 +359,7 @@ fn watch_forks() {
 }
 
 extern "C" fn in_child() {
-    let mine = MINE.get();
+    let mine = desk_if_any();
     for desk in desks() {
         if !mine.is_some_and(|mine| ptr::eq(mine, desk)) {
             desk.abandon(|_| ());

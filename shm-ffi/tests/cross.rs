@@ -108,7 +108,8 @@ fn meet(programs: &mut Programs, names: &Names, maker: Language, parties: &[Lang
     }
 }
 
-/// A lock that one has made and holds is closed to the other; killed with it, it leaves the news to the other, and to nobody after that.
+/// A lock that one has made and holds is closed to the other; killed with it, it leaves the news to the other, and to nobody after that. The same with a
+/// third one in the place of the killed.
 fn locks(one: Language, other: Language) {
     let Some((mut programs, _watchdog)) = begin(&[one, other]) else { return };
     let thirds = others(&mut programs, &[one, other]);
@@ -135,6 +136,18 @@ fn locks(one: Language, other: Language) {
         programs.of(other).ask(&format!("lock process-mutex {}", names.name("process-mutex"))),
         "owner-died"
     );
+    // The lock that one has made is taken by a third one, which is killed with it; the news is the other's.
+    for third in &thirds {
+        let mut victim = Program::start(*third).expect("another one runs");
+        for kind in KINDS {
+            victim.ask(&format!("hold {kind} {}", names.name(kind)));
+        }
+        victim.kill();
+        for kind in KINDS {
+            let found = programs.of(other).ask(&format!("lock {kind} {}", names.name(kind)));
+            assert_eq!(found, "owner-died", "a {kind} of {one:?}'s after {third:?}, to {other:?}");
+        }
+    }
     for kind in KINDS {
         for language in thirds.iter().chain([&one, &other]) {
             let found = programs.of(*language).ask(&format!("lock {kind} {}", names.name(kind)));

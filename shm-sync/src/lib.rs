@@ -89,6 +89,8 @@ pub mod model;
 #[cfg(not(loom))]
 pub use barrier::{Arrival, Barrier, Party};
 #[cfg(not(loom))]
+pub use base::robust::{companion, set_companion};
+#[cfg(not(loom))]
 pub use bytes::{ByteMutex, ByteRecursiveMutex, ByteRwLock};
 #[cfg(not(loom))]
 pub use channel::{ByteChannel, Channel, ItemChannel};

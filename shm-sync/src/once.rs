@@ -358,6 +358,78 @@ impl Once {
         self.run(|| Wait::interruptible(deadline), forcing(run))
     }
 
+    /// Calls `run`, which says whether it is done: for bindings to languages whose functions fail without a panic.
+    ///
+    /// False: `run` said no, and the next one is told as after a panic. `force`: also after another runner's death, as
+    /// [`call_once_force`](Self::call_once_force). The wait is that of [`call_once_until`](Self::call_once_until), or
+    /// [`call_once_interruptible`](Self::call_once_interruptible).
+    ///
+    /// # Errors
+    /// As the forms of those names.
+    ///
+    /// # Examples
+    /// ```
+    /// # use shm_sync::{ErrorKind, Once, Primitive};
+    /// let once = Once::anonymous(())?;
+    /// assert!(!once.call_once_fallible(false, None, false, |_| false)?);
+    /// let error = once.call_once_fallible(false, None, false, |_| true).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::RunnerDied);
+    /// assert!(once.call_once_fallible(true, None, false, |state| state.previous_died())?);
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    pub fn call_once_fallible(
+        &self,
+        force: bool,
+        deadline: Option<Instant>,
+        interruptible: bool,
+        run: impl FnOnce(&OnceState) -> bool,
+    ) -> Result<bool, Error> {
+        let wait = || match deadline {
+            _ if interruptible => Wait::interruptible(deadline),
+            Some(deadline) => Wait::until(deadline),
+            None => Wait::forever(),
+        };
+        self.run_fallible(force, wait, run)
+    }
+
+    /// As [`call_once_fallible`](Self::call_once_fallible), if nobody else is at it.
+    ///
+    /// # Errors
+    /// As [`try_call_once`](Self::try_call_once) and [`try_call_once_force`](Self::try_call_once_force).
+    ///
+    /// # Examples
+    /// ```
+    /// # use shm_sync::{Once, Primitive};
+    /// let once = Once::anonymous(())?;
+    /// assert!(once.try_call_once_fallible(false, |_| true)?);
+    /// assert!(once.is_completed());
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    pub fn try_call_once_fallible(
+        &self,
+        force: bool,
+        run: impl FnOnce(&OnceState) -> bool,
+    ) -> Result<bool, Error> {
+        self.run_fallible(force, || Wait::Not, run)
+    }
+
+    fn run_fallible(
+        &self,
+        force: bool,
+        wait: impl FnOnce() -> Wait,
+        run: impl FnOnce(&OnceState) -> bool,
+    ) -> Result<bool, Error> {
+        let mut failed = false;
+        let ran = self.run(wait, |state| {
+            if state.previous_died && !force {
+                return Err(ErrorKind::RunnerDied);
+            }
+            failed = !run(state);
+            if failed { Err(ErrorKind::RunnerDied) } else { Ok(()) }
+        });
+        if failed { Ok(false) } else { ran.map(|()| true) }
+    }
+
     /// `run` may refuse.
     #[inline(always)]
     fn run(

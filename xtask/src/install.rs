@@ -78,16 +78,28 @@ enum Text {
 /// What is laid down: from where, to where below the prefix, with which permissions.
 fn files(version: &str) -> Vec<(From, String, u32)> {
     let file = |from, to: &str| (from, to.to_owned(), 0o644);
-    vec![
+    let mut files = vec![
         (From::Built("libshm.so"), format!("lib/libshm.so.{version}"), 0o755),
         file(From::Built("libshm.a"), "lib/libshm.a"),
-        file(From::Source("include/shm.h"), "include/shm.h"),
-        file(From::Source("include/shm.hpp"), "include/shm.hpp"),
         file(From::Template("install/shm.pc.in"), "lib/pkgconfig/shm.pc"),
         file(From::Template("install/shmConfig.cmake.in"), "lib/cmake/shm/shmConfig.cmake"),
         file(From::Template("install/shmConfigVersion.cmake.in"), "lib/cmake/shm/shmConfigVersion.cmake"),
-    ]
+    ];
+    files.extend(HEADERS.iter().map(|header| file(From::Source(header), header)));
+    files
 }
+
+/// The headers, below the crate and below the prefix.
+const HEADERS: [&str; 8] = [
+    "include/shm.h",
+    "include/shm.hpp",
+    "include/shm/arrays.hpp",
+    "include/shm/base.hpp",
+    "include/shm/channels.hpp",
+    "include/shm/locks.hpp",
+    "include/shm/pool.hpp",
+    "include/shm/signals.hpp",
+];
 
 /// The names that the loader and the linker look for, each with what it leads to.
 fn links(version: &str) -> [(String, String); 2] {

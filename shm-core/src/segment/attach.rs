@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mm::Advice;
 
 use super::attachment::{self, Attachment, Key, Registry, Subject, registry};
+use super::idle::{self, Found, Permit};
 use super::options::SegmentOptions;
 use super::{Segment, remove};
 use crate::contents;
@@ -40,11 +41,17 @@ enum Outcome {
 /// Attaches what has the name.
 pub(super) fn attach(mut name: SegmentName, options: &SegmentOptions) -> Result<Segment> {
     for attempt in 0..ATTEMPTS {
-        let registry = registry();
-        let fd = object::open(name.path(), options.access).map_err(|e| open_error("attach", &name, e))?;
+        let mut registry = registry();
+        let found = match registry.idle.take(&name, options.access) {
+            Some(found) => found,
+            None => {
+                let fd = object::open(name.path(), options.access);
+                Found { fd: fd.map_err(|e| open_error("attach", &name, e))?, known: None }
+            }
+        };
         // The attachment keeps the name: it goes in and comes back, because a copy is an allocation.
         let mut lent = Some(name);
-        let outcome = attach_object(registry, fd, &mut lent, true, options)?;
+        let outcome = attach_object(registry, found, &mut lent, true, options)?;
         name = match (outcome, lent) {
             (Outcome::Attached(segment), _) => return Ok(segment),
             (Outcome::Gone, Some(name)) => name,
@@ -69,7 +76,7 @@ pub(super) fn attach_descriptor(fd: OwnedFd, options: &SegmentOptions) -> Result
         // A description of its own: locks on one that came from elsewhere are shared with whoever sent it.
         let registry = registry();
         let fresh = reopen("attach", &subject, fd.as_fd(), options.access)?;
-        match attach_object(registry, fresh, &mut name, stat.links > 0, options)? {
+        match attach_object(registry, Found { fd: fresh, known: None }, &mut name, stat.links > 0, options)? {
             Outcome::Attached(segment) => return Ok(segment),
             Outcome::Dead => break,
             Outcome::Gone => wait_a_little(attempt),
@@ -133,7 +140,7 @@ fn name_of(fd: BorrowedFd<'_>, stat: &Stat) -> Option<SegmentName> {
 /// The registry's lock, taken before the descriptor was opened, makes "look, map, enter" one step, and keeps away a fork in the middle of it.
 fn attach_object(
     mut registry: MutexGuard<'_, Registry>, // the first parameter is dropped last
-    fd: OwnedFd,
+    Found { fd, known }: Found,
     name: &mut Option<SegmentName>,
     linked: bool,
     options: &SegmentOptions,
@@ -141,9 +148,15 @@ fn attach_object(
     let subject = Subject(name.as_ref());
     let system = |call: &'static str| move |errno| Error::system("attach", subject, call, errno);
     let mut buffer = [0; FIRST_READ];
-    let (meta, header) = match read_meta(fd.as_fd(), &mut buffer) {
-        Ok(read) => read,
-        Err(fault) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
+    let (meta, header) = match (read_meta(fd.as_fd(), &mut buffer), &known) {
+        (Ok(read), None) => read,
+        (Ok(read), Some(known)) if known.is(&read.1) => read,
+        (_, Some(known)) => {
+            // Something is wrong with it, or with the descriptor: opened anew it can be said what.
+            idle::close(fd, key(&known.stat, options.access));
+            return Ok(Outcome::Gone);
+        }
+        (Err(fault), None) => return Err(explain("attach", fd.as_fd(), &subject, fault, options)),
     };
     let meta = meta.as_deref().unwrap_or_else(|| &buffer[..header.meta_len as usize]);
     let system_lock = system("fcntl(F_OFD_GETLK)");
@@ -163,9 +176,15 @@ fn attach_object(
         return Ok(Outcome::Gone);
     }
     // From here on nobody removes it as dead, and a removal before shows in the link count.
-    let stat = object::stat(fd.as_fd()).map_err(system("fstat"))?;
+    // (What was kept is persistent, so it is never dead, and the name has just led to it.)
+    let stat = match &known {
+        Some(known) => known.stat,
+        None => object::stat(fd.as_fd()).map_err(system("fstat"))?,
+    };
     check_type("attach", &subject, &stat)?;
-    check_owner("attach", &subject, &stat, options)?;
+    if known.as_ref().is_none_or(|known| known.user != stat.owner) {
+        check_owner("attach", &subject, &stat, options)?;
+    }
     if linked && stat.links == 0 {
         return Ok(Outcome::Gone);
     }
@@ -176,7 +195,7 @@ fn attach_object(
 
     let key = key(&stat, options.access);
     // Private mappings are never entered: each has changes of its own.
-    if let Some(known) = registry.get(&key).and_then(std::sync::Weak::upgrade) {
+    if let Some(known) = registry.attached.get(&key).and_then(std::sync::Weak::upgrade) {
         if known.is_inherited() {
             known.adopt(fd);
         } else {
@@ -186,11 +205,15 @@ fn attach_object(
         prepare("attach", &subject, known.mapping(), u64_at(&buffer, LENGTH_AT) as usize, options)?;
         return Ok(Outcome::Attached(Segment { attachment: known }));
     }
-    let mapping = map("attach", &subject, fd.as_fd(), &header, options.access)?;
+    let mapping = match known {
+        Some(known) => known.mapping,
+        None => map("attach", &subject, fd.as_fd(), &header, options.access)?,
+    };
     let name = name.take().map(absolute).transpose()?;
-    let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false);
+    let permit = name.as_ref().and_then(|name| Permit::to_keep(&stat, name, &header, options.access));
+    let attachment = Attachment::new(fd, mapping, key, header, entries, name, options.access, false, permit);
     if options.access != Access::CopyOnWrite {
-        registry.insert(key, Arc::downgrade(&attachment));
+        registry.attached.insert(key, Arc::downgrade(&attachment));
     }
     drop(registry); // the rest may take long
     let segment = Segment { attachment };

@@ -20,6 +20,7 @@ use std::{mem, ptr};
 
 use rustix::io::Errno;
 
+use super::idle::{Idle, Kept, Permit};
 use crate::contents::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::header::{Header, LEASE_AT, LENGTH_AT, Lifetime};
@@ -32,9 +33,16 @@ use crate::sys::object::{self, Stat};
 /// Device, inode and access mode.
 pub(crate) type Key = (u64, u64, u8);
 /// A hash map, because it keeps its memory when it becomes empty, with a hasher that costs two multiplications: attaching asks it twice.
-pub(crate) type Registry = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
+type Attached = HashMap<Key, Weak<Attachment>, BuildHasherDefault<Mix>>;
 
-static REGISTRY: Mutex<Registry> = Mutex::new(HashMap::with_hasher(BuildHasherDefault::new()));
+/// What this process has attached, and what it had attached last.
+pub(crate) struct Registry {
+    pub(super) attached: Attached,
+    pub(super) idle: Idle,
+}
+
+static REGISTRY: Mutex<Registry> =
+    Mutex::new(Registry { attached: HashMap::with_hasher(BuildHasherDefault::new()), idle: Idle::nothing() });
 
 /// A hasher for the numbers of devices and inodes, which the kernel chooses: nobody can aim at its weaknesses.
 #[derive(Default)]
@@ -76,7 +84,9 @@ static PARKED: Parked = Parked(UnsafeCell::new(None));
 
 /// Run by the C library before a fork.
 pub(crate) extern "C" fn before_fork() {
-    let guard = registry();
+    let mut guard = registry();
+    // A child would share the description, and with it the locks that a later attachment of this process takes.
+    guard.idle.let_go();
     // SAFETY: this thread holds the registry's lock, so no other thread is between `before_fork` and `after_fork`.
     unsafe { *PARKED.0.get() = Some(guard) };
 }
@@ -133,6 +143,8 @@ pub(crate) struct Attachment {
     born: u64,
     /// This is the creator's attachment of a scoped segment.
     owner: bool,
+    /// It may be kept idle in the end, if it can be opened again with this.
+    permit: Option<Permit>,
     /// See [`adopt`](Attachment::adopt).
     adopted: Mutex<Option<OwnedFd>>,
 }
@@ -148,11 +160,24 @@ impl Attachment {
         name: Option<SegmentName>,
         access: Access,
         owner: bool,
+        permit: Option<Permit>,
     ) -> Arc<Attachment> {
         let held = Some((fd, mapping));
         let (born, adopted) = (fork_count(), Mutex::new(None));
         let existing = AtomicU64::new(header.created_len);
-        Arc::new(Attachment { held, key, existing, header, entries, name, access, born, owner, adopted })
+        Arc::new(Attachment {
+            held,
+            key,
+            existing,
+            header,
+            entries,
+            name,
+            access,
+            born,
+            owner,
+            permit,
+            adopted,
+        })
     }
 
     fn held(&self) -> &(OwnedFd, Mapping) {
@@ -251,18 +276,26 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        let vetoed = self.is_vetoed();
+        let adopted = self.adopted.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let inherited = self.is_inherited();
         {
             let mut registry = registry();
-            if let Some(entry) = registry.remove(&self.key)
+            if let Some(entry) = registry.attached.remove(&self.key)
                 && !ptr::eq(entry.as_ptr(), self)
             {
                 // Somebody has attached anew since the count reached 0.
-                registry.insert(self.key, entry);
+                registry.attached.insert(self.key, entry);
+            } else if let Some(permit) = self.permit
+                && !(vetoed || inherited || adopted.is_some())
+                && registry.idle.wants(self.key)
+                && let (Some((fd, mapping)), Some(name)) = (self.held.take(), self.name.take())
+            {
+                let header = self.header.clone();
+                return registry.idle.keep(Kept { fd, mapping, key: self.key, name, permit, header });
             }
         }
-        let vetoed = self.is_vetoed();
         let Some((fd, mapping)) = self.held.take() else { return };
-        let adopted = self.adopted.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if vetoed {
             // The descriptor too: its lock says that this process is attached, and it is.
             std::mem::forget(fd);

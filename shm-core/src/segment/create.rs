@@ -107,9 +107,9 @@ pub(crate) fn create(
     let key = attach::key(&stat, Access::ReadWrite);
     let name = name.clone().map(attach::absolute).transpose()?;
     let attachment =
-        Attachment::new(fd, mapping, key, header, entries, name.clone(), Access::ReadWrite, owner);
+        Attachment::new(fd, mapping, key, header, entries, name.clone(), Access::ReadWrite, owner, None);
     let Some(name) = name else {
-        registry().insert(key, std::sync::Arc::downgrade(&attachment));
+        registry().attached.insert(key, std::sync::Arc::downgrade(&attachment));
         return Ok(Segment { attachment });
     };
     for _ in 0..ATTEMPTS {
@@ -117,7 +117,7 @@ pub(crate) fn create(
         let mut registry = registry();
         match object::link(attachment.fd(), name.path()) {
             Ok(()) => {
-                registry.insert(key, std::sync::Arc::downgrade(&attachment));
+                registry.attached.insert(key, std::sync::Arc::downgrade(&attachment));
                 return Ok(Segment { attachment });
             }
             Err(Errno::EXIST) => {

@@ -6,6 +6,7 @@
 //! | `create.rs` | built unnamed, published whole |
 //! | `attach.rs` | opened, locked, checked, mapped |
 //! | `attachment.rs` | one mapping and one descriptor per object in a process |
+//! | `idle.rs` | the one that was detached last, for whoever attaches it again |
 //! | `lease.rs` | exclusive use; references on their way |
 //! | `remove.rs` | delete and reap |
 //! | `list.rs` | looking without attaching |
@@ -13,6 +14,7 @@
 mod attach;
 mod attachment;
 mod create;
+mod idle;
 mod lease;
 mod list;
 mod options;
@@ -42,7 +44,7 @@ use attachment::Attachment;
 /// A segment that is attached to this process.
 ///
 /// Handles are cheap to clone; a process has one mapping per segment and access mode, shared by all of its handles, and detaches when the last one
-/// is dropped. **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
+/// is dropped. (A small persistent one that is attached over and over stays open and mapped in between, without its locks: see `idle.rs`.) **Death**: the kernel detaches for a process that dies, however it dies. **Fork**: a child inherits the handles and the mapping
 /// and may use both, but shares its parent's locks: it counts as attached as long as it lives, and can take no [`exclusive`](Segment::exclusive) lease.
 /// If it attaches the same segment itself it gets the same mapping, and is from then on seen as an attachment of its own. A fork waits until no other thread
 /// is in the middle of attaching or removing, so that a child inherits whole attachments only; those of other threads, which nobody in the child

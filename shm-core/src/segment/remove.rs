@@ -86,7 +86,8 @@ fn open_deletable(name: &SegmentName) -> Result<(OwnedFd, Lifetime)> {
 }
 
 fn try_delete(name: &SegmentName) -> Result<Removal> {
-    let _no_child_gets_the_descriptor = registry();
+    let mut no_child_gets_the_descriptor = registry();
+    no_child_gets_the_descriptor.idle.let_go(); // it may be the one
     let (fd, lifetime) = open_deletable(name)?;
     let dead = is_dead(fd.as_fd(), lifetime).map_err(|e| Error::system("delete", name, "fcntl", e))?;
     match remove_object(name, fd.as_fd()).map_err(|e| unlink_error(name, e))? {

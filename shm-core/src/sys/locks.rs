@@ -28,6 +28,9 @@ pub(crate) const GUARD: Range = Range { first: BASE + 2, count: 1 };
 /// Held exclusively by the owner of a scoped segment.
 pub(crate) const OWNER: Range = Range { first: BASE + 3, count: 1 };
 
+/// Every byte, whatever is locked there.
+pub(crate) const ALL: Range = Range { first: 0, count: 0 };
+
 /// The lock byte of slot `slot` in the arena of table entry `entry`.
 pub(crate) fn arena_slot(entry: usize, slot: usize) -> Range {
     debug_assert!(entry < 4096 && slot < 65536);

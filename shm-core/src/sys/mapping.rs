@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "memory is mapped, advised and unmapped here")]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
@@ -21,6 +22,8 @@ pub(crate) struct Mapping {
     /// First byte of the segment.
     base: *mut u8,
     len: usize,
+    /// Whether its pages were locked or advised on.
+    treated: AtomicBool,
 }
 
 // SAFETY: the mapping is plain memory that belongs to the whole process; a thread may unmap what another one mapped.
@@ -50,7 +53,7 @@ impl Mapping {
                 Access::CopyOnWrite => unsafe { options.map_copy(raw).map_err(errno)?.into() },
             };
             let base = region.as_mut_ptr();
-            return Ok(Mapping { region: Some(region), base, len });
+            return Ok(Mapping { region: Some(region), base, len, treated: AtomicBool::new(false) });
         }
         // Reserve more addresses than needed, then put the mapping on the aligned place inside them.
         let total = len.checked_add(align).ok_or(Errno::NOMEM)?;
@@ -67,7 +70,7 @@ impl Mapping {
         // SAFETY: the range from `base` on for `len` bytes lies in the region that was just reserved, which nothing else uses, so
         // replacing what is mapped there takes away nobody's memory; the region's drop unmaps it together with the rest.
         unsafe { mm::mmap(base.cast(), len, prot, flags | MapFlags::FIXED, fd.as_fd(), 0)? };
-        Ok(Mapping { region: Some(region), base, len })
+        Ok(Mapping { region: Some(region), base, len, treated: AtomicBool::new(false) })
     }
 
     /// First byte of the segment.
@@ -78,6 +81,11 @@ impl Mapping {
     /// Mapped bytes: the segment's reserved maximum.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Tells whether it is as it was made: nothing was locked in memory or advised.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.treated.load(Ordering::Relaxed)
     }
 
     /// Leaves the memory mapped for the rest of the process.
@@ -103,6 +111,7 @@ impl Mapping {
 
     /// Keeps the pages in memory; see mlock(2).
     pub(crate) fn lock_memory(&self, from: usize, to: usize) -> Result<(), Errno> {
+        self.treated.store(true, Ordering::Relaxed);
         let (start, len) = self.pages(from, to);
         // SAFETY: the range lies within this mapping.
         unsafe { mm::mlock(start, len) }
@@ -117,6 +126,7 @@ impl Mapping {
 
     /// Tells the kernel how the pages will be used; see madvise(2). Only advice that changes no content may be given.
     pub(crate) fn advise(&self, from: usize, to: usize, advice: mm::Advice) -> Result<(), Errno> {
+        self.treated.store(true, Ordering::Relaxed);
         let (start, len) = self.pages(from, to);
         // SAFETY: the range lies within this mapping, and the callers give only advice that keeps the bytes as they are.
         unsafe { mm::madvise(start, len, advice) }

@@ -1,4 +1,4 @@
-# Locks: SegmentLock and SegmentMutex, and the two faces of SegmentRWLock.
+# Locks: SegmentLock, SegmentMutex and SegmentRecursiveMutex, and the two faces of SegmentRWLock.
 
 "Reads or writes under a [`SegmentRWLock`](@ref)."
 struct Face{writes} <: Base.AbstractLock
@@ -14,19 +14,24 @@ The lock that is taken to read, together with other readers, or to write, alone:
 reading(l::SegmentRWLock) = Face{false}(l)
 writing(l::SegmentRWLock) = Face{true}(l)
 
-const AnyLock = Union{SegmentLock, SegmentMutex, Face}
+const AnyLock = Union{SegmentLock, SegmentMutex, SegmentRecursiveMutex, Face}
+
+"Whether another task of this thread holds the lock where the library, which knows threads only, would say that it is this one's."
+@inline others_task(::AnyLock) = false
+@inline others_task(l::SegmentRecursiveMutex) = l.depth > 0 && l.thread == Threads.threadid() && l.holder !== current_task()
 
 # The calls of each lock by one name.
 for (kind, object, taking, attempting, releasing) in [
     (:SegmentLock, :process_mutex, :lock, :try_lock, :unlock),
     (:SegmentMutex, :mutex, :lock, :try_lock, :unlock),
+    (:SegmentRecursiveMutex, :recursive_mutex, :lock, :try_lock, :unlock),
     (:(Face{false}), :rwlock, :read, :try_read, :unlock),
     (:(Face{true}), :rwlock, :write, :try_write, :unlock),
 ]
     function_(verb) = QuoteNode(Symbol("shm_", object, "_", verb))
     @eval begin
-        @inline attempt(l::$kind) = ccall(($(function_(attempting)), SONAME), Int32, (Id,), handle(l))
-        attempt(l::$kind, ns::Int64) = ccall(($(function_(Symbol(taking, :_timeout_ns))), SONAME), Int32, (Id, Int64), handle(l), ns)
+        @inline attempt(l::$kind) = others_task(l) ? DEADLOCK : ccall(($(function_(attempting)), SONAME), Int32, (Id,), handle(l))
+        attempt(l::$kind, ns::Int64) = others_task(l) ? DEADLOCK : ccall(($(function_(Symbol(taking, :_timeout_ns))), SONAME), Int32, (Id, Int64), handle(l), ns)
         @inline release_(l::$kind) = ccall(($(function_(releasing)), SONAME), Int32, (Id,), handle(l))
         recover_(l::$kind) = ccall(($(function_(:recover)), SONAME), Int32, (Id,), handle(l))
         repair_(l::$kind, id::Id) = ccall(($(function_(:repair)), SONAME), Int32, (Id,), id)
@@ -48,15 +53,29 @@ failed(l::Face, status::Int32) = failed(l.lock, status)
     end
     return nothing
 end
-# Several tasks may read: who holds it is not kept here, and a reader stays where it is from then on.
-@inline function took(::Face)
+@inline function took(l::SegmentRecursiveMutex)
+    l.depth += 1
+    l.depth > 1 && return nothing
+    task = current_task()
+    l.holder, l.thread = task, Threads.threadid()
     @static if VERSION >= v"1.7"
-        current_task().sticky = true
+        l.bound = task.sticky
+        task.sticky = true
+    end
+    return nothing
+end
+# Several tasks may read; whoever held the lock once stays where it is from then on.
+@inline function took(l::Face)
+    task = current_task()
+    lock(() -> push!(l.lock.holders, task), l.lock.guard)
+    @static if VERSION >= v"1.7"
+        task.sticky = true
     end
     return nothing
 end
 
-@inline gives(::Union{SegmentLock, Face}) = nothing
+"Whether this task may unlock, and what is to be noted about it."
+@inline gives(::SegmentLock) = true
 @inline function gives(l::SegmentMutex)
     @static if VERSION >= v"1.7"
         task, bound = l.holder, l.bound
@@ -65,11 +84,33 @@ end
     else
         l.holder = nothing
     end
-    return nothing
+    return true
+end
+function gives(l::SegmentRecursiveMutex)
+    others_task(l) && return false
+    l.holder === current_task() || return true # the library says what is wrong
+    l.depth -= 1
+    l.depth == 0 || return true
+    @static if VERSION >= v"1.7"
+        l.holder.sticky = l.bound
+    end
+    l.holder = nothing
+    return true
+end
+function gives(l::Face)
+    task = current_task()
+    return lock(l.lock.guard) do
+        place = findlast(holder -> holder === task, l.lock.holders)
+        place === nothing && return isempty(l.lock.holders)
+        deleteat!(l.lock.holders, place)
+        return true
+    end
 end
 
 holds(l::SegmentMutex) = l.holder === current_task()
-holds(::Union{SegmentLock, Face}) = false
+holds(l::SegmentRecursiveMutex) = l.holder === current_task()
+holds(l::Face) = lock(() -> any(holder -> holder === current_task(), l.lock.holders), l.lock.guard)
+holds(::SegmentLock) = false
 
 """
     lock(l; timeout = nothing, recover = nothing)
@@ -130,7 +171,7 @@ end
 Gives a lock of this package up. `:not_held` if it is not held (for those that belong to a thread: by this thread).
 """
 @inline function Base.unlock(l::AnyLock)
-    gives(l)
+    gives(l) || throw(SegmentError(NOT_HELD, "cannot unlock $(name_of(l)): another task of this thread holds it"))
     status = release_(l)
     status == OK || failed(l, status)
     return nothing
@@ -140,9 +181,9 @@ end
     while true
         status == OK && return took(l)
         status == OWNER_DIED && return mend(l, recover)
-        if status == DEADLOCK && !holds(l) && l isa SegmentMutex
+        if status == DEADLOCK && !holds(l)
             # Another task of this thread has it. It goes on as soon as this one sleeps.
-            now_ns() < deadline || throw(SegmentError(TIMED_OUT, "cannot lock $(l.name): another task holds it, and the time is over"))
+            now_ns() < deadline || throw(SegmentError(TIMED_OUT, "cannot lock $(name_of(l)): another task holds it, and the time is over"))
             sleep(0.001)
             status = attempt(l)
         elseif status == BUSY

@@ -123,17 +123,21 @@ dimensions_of(::Type{<:SegmentArray{T, N} where T}) where {N} = N
 function opened(kind, handle::Id, name::Name, dims_of; permute = false, private = false)
     attachment = Attachment(handle.id, name === nothing ? "(without a name)" : String(name), private, Threads.Atomic{Int}(0))
     try
-        info = Ref{ArrayInfo}()
-        pointer = Ptr{UInt64}(Base.unsafe_convert(Ptr{ArrayInfo}, info))
-        GC.@preserve info begin
-            unsafe_store!(pointer, sizeof(ArrayInfo))
-            check(ccall((:shm_array_info, SONAME), Int32, (Id, Ptr{Cvoid}), handle, pointer))
-        end
-        return wrapped(kind, attachment, info[], dims_of, permute)
+        return wrapped(kind, attachment, array_info(handle), dims_of, permute)
     catch
         detach(attachment)
         rethrow()
     end
+end
+
+function array_info(handle::Id)
+    info = Ref{ArrayInfo}()
+    pointer = Ptr{UInt64}(Base.unsafe_convert(Ptr{ArrayInfo}, info))
+    GC.@preserve info begin
+        unsafe_store!(pointer, sizeof(ArrayInfo))
+        check(ccall((:shm_array_info, SONAME), Int32, (Id, Ptr{Cvoid}), handle, pointer))
+    end
+    return info[]
 end
 
 function wrapped(kind, attachment, info::ArrayInfo, dims_of, permute)

@@ -38,15 +38,37 @@ end
 SegmentMutex(id, name) = SegmentMutex(id, name, nothing, false)
 
 """
+    SegmentRecursiveMutex <: Base.AbstractLock
+
+A mutex between processes that a task can lock again while it holds it; it has to unlock as often. It belongs to the thread, as [`SegmentMutex`](@ref) does, and other
+tasks of that thread wait, as for that one, if they use the same object: the threads' lock itself does not tell tasks apart.
+"""
+mutable struct SegmentRecursiveMutex <: Base.AbstractLock
+    id::UInt64
+    name::String
+    holder::Union{Task, Nothing}
+    bound::Bool
+    "The thread that holds it, and how many times."
+    thread::Int
+    depth::Int
+end
+SegmentRecursiveMutex(id, name) = SegmentRecursiveMutex(id, name, nothing, false, 0, 0)
+
+"""
     SegmentRWLock
 
 A lock between processes for many readers or one writer: `lock(f, reading(l))`, `lock(f, writing(l))`. It belongs to the thread that takes it, as
-[`SegmentMutex`](@ref) does. A reader that is killed simply vanishes; the death of a writer is news, as for other locks.
+[`SegmentMutex`](@ref) does, and other tasks of that thread wait as others do. A reader that is killed simply vanishes; the death of a writer is news, as for
+other locks.
 """
 mutable struct SegmentRWLock
     id::UInt64
     name::String
+    "The tasks that hold it through this object, once for each time, and what guards the list."
+    holders::Vector{Task}
+    guard::Threads.SpinLock
 end
+SegmentRWLock(id, name) = SegmentRWLock(id, name, Task[], Threads.SpinLock())
 
 """
     SegmentSemaphore
@@ -55,6 +77,65 @@ A semaphore between processes: `create(SegmentSemaphore, name, permits)`, then `
 `available(s)`. Permits of a process that dies are lost.
 """
 mutable struct SegmentSemaphore
+    id::UInt64
+    name::String
+end
+
+"""
+    SegmentBoundedSemaphore
+
+A semaphore that has as many permits at most as at first: releasing one too many is an error, `:overflow`. Otherwise as [`SegmentSemaphore`](@ref).
+"""
+mutable struct SegmentBoundedSemaphore
+    id::UInt64
+    name::String
+end
+
+"""
+    SegmentLatch
+
+Opens, once and for all, when so many arrivals were counted: `create(SegmentLatch, name, arrivals)`, then [`countdown`](@ref)`(l, n = 1)`, `wait(l; timeout = nothing)`,
+[`remaining`](@ref)`(l)`.
+"""
+mutable struct SegmentLatch
+    id::UInt64
+    name::String
+end
+
+"""
+    SegmentOnce
+
+Something that is done by whoever comes first, in whichever process: `once(f, o)`. See [`once`](@ref).
+"""
+mutable struct SegmentOnce
+    id::UInt64
+    name::String
+    "The task of this process that is at it."
+    runner::Union{Task, Nothing}
+end
+SegmentOnce(id, name) = SegmentOnce(id, name, nothing)
+
+"""
+    SegmentSequencer
+
+Turns in the order of their numbers, whoever takes them: `create(SegmentSequencer, name, first = 0)`, then `turn(f, s, number)`. See [`turn`](@ref).
+"""
+mutable struct SegmentSequencer
+    id::UInt64
+    name::String
+    holder::Union{Task, Nothing}
+    bound::Bool
+end
+SegmentSequencer(id, name) = SegmentSequencer(id, name, nothing, false)
+
+"""
+    SegmentChannel
+
+A bounded queue of messages (bytes) between processes: `create(SegmentChannel, name, bytes)`, then `put!(c, message; timeout = nothing)` of text or bytes,
+`take!(c; timeout = nothing)` for a `Vector{UInt8}`, `isready(c)`, and `for message in c` until somebody calls `SharedSegments.shut(c)`. A process that is killed
+in the middle tears no message and blocks nobody. C's `shm_byte_channel` is the same.
+"""
+mutable struct SegmentChannel
     id::UInt64
     name::String
 end
@@ -96,18 +177,28 @@ end
 const PRIMITIVES = [
     (:SegmentLock, :process_mutex, [], [], []),
     (:SegmentMutex, :mutex, [], [(:UInt64, 0)], [(:UInt64, 0)]),
+    (:SegmentRecursiveMutex, :recursive_mutex, [], [(:UInt64, 0)], [(:UInt64, 0)]),
     (:SegmentRWLock, :rwlock, [], [(:UInt64, 0)], [(:UInt64, 0)]),
     (:SegmentSemaphore, :semaphore, [:(permits::Integer)], [(:UInt32, :(checked("permits", permits)))], []),
+    (:SegmentBoundedSemaphore, :bounded_semaphore, [:(permits::Integer)], [(:UInt32, :(checked("permits", permits)))], []),
+    (:SegmentLatch, :latch, [:(arrivals::Integer)], [(:UInt32, :(checked("arrivals", arrivals)))], []),
+    (:SegmentOnce, :once, [], [], []),
+    (:SegmentSequencer, :sequencer, [Expr(:kw, :(first::Integer), 0)], [(:UInt64, :(number("first", first)))], []),
+    (:SegmentChannel, :byte_channel, [:(bytes::Integer)], [(:UInt64, :(number("bytes", bytes)))], []),
     (:SegmentBarrier, :barrier, [:(parties::Integer)], [(:UInt32, :(checked("parties", parties)))], []),
     (:SegmentEvent, :event, [Expr(:kw, :(set::Bool), false)], [(:Int32, :set)], []),
     (:SegmentCondition, :condvar, [], [], []),
 ]
 
-const AnyPrimitive = Union{SegmentLock, SegmentMutex, SegmentRWLock, SegmentSemaphore, SegmentBarrier, SegmentEvent, SegmentCondition}
+const AnyPrimitive = Union{SegmentLock, SegmentMutex, SegmentRecursiveMutex, SegmentRWLock, SegmentSemaphore, SegmentBoundedSemaphore, SegmentBarrier,
+                           SegmentEvent, SegmentCondition, SegmentLatch, SegmentOnce, SegmentSequencer, SegmentChannel}
 
 "A number that C can take."
 checked(what, number) = number in 0:typemax(UInt32) ? UInt32(number) :
     throw(ArgumentError("`$what` is $number; give a number from 0 to $(typemax(UInt32))"))
+
+"A number from 0 on."
+number(what, n) = n >= 0 ? UInt64(n) : throw(ArgumentError("`$what` is $n; give a number from 0 on"))
 
 for (kind, object, parameters, made_with, found_with) in PRIMITIVES
     function_(verb) = QuoteNode(Symbol("shm_", object, "_", verb))
@@ -164,7 +255,7 @@ Base.isopen(one::AnyPrimitive) = one.id != 0
 """
     close(lock)
 
-Gives a lock, semaphore, barrier, event or condition back; it stays for others. Every use after that throws `:invalid_handle`. A lock that this thread holds is
+Gives a lock, semaphore, channel or the like back; it stays for others. Every use after that throws `:invalid_handle`. A lock that this thread holds is
 not closed: `:lock_held`.
 """
 function Base.close(one::AnyPrimitive)

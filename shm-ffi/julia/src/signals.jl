@@ -1,4 +1,4 @@
-# What processes tell each other with: semaphores, events, barriers, conditions.
+# What processes tell each other with: semaphores, events, barriers, conditions, latches.
 
 "Waits for what `attempt(ns)` says, and throws when it fails. `:timed_out` is thrown too."
 function wait_for(one::AnyPrimitive, attempt, timeout)
@@ -7,11 +7,34 @@ function wait_for(one::AnyPrimitive, attempt, timeout)
     return nothing
 end
 
-function Base.acquire(s::SegmentSemaphore; timeout = nothing)
-    wait_for(s, ns -> ccall((:shm_semaphore_acquire_timeout_ns, SONAME), Int32, (Id, Int64), handle(s), ns), timeout)
+const AnySemaphore = Union{SegmentSemaphore, SegmentBoundedSemaphore}
+
+for (kind, object) in ((:SegmentSemaphore, :semaphore), (:SegmentBoundedSemaphore, :bounded_semaphore))
+    function_(verb) = QuoteNode(Symbol("shm_", object, "_", verb))
+    @eval begin
+        function Base.acquire(s::$kind; timeout = nothing)
+            wait_for(s, ns -> ccall(($(function_(:acquire_timeout_ns)), SONAME), Int32, (Id, Int64), handle(s), ns), timeout)
+        end
+
+        function Base.release(s::$kind, permits::Integer = 1)
+            status = ccall(($(function_(:release)), SONAME), Int32, (Id, UInt32), handle(s), checked("permits", permits))
+            status == OK || failed(s, status)
+            return nothing
+        end
+
+        available(s::$kind) = ask(s, UInt32, place -> ccall(($(function_(:available)), SONAME), Int32, (Id, Ref{UInt32}), handle(s), place))
+    end
 end
 
-function Base.acquire(f, s::SegmentSemaphore; timeout = nothing)
+"Calls `call` with a place for a number, and returns what is there then."
+function ask(one::AnyPrimitive, type, call)
+    place = Ref{type}(0)
+    status = call(place)
+    status == OK || failed(one, status)
+    return Int(place[])
+end
+
+function Base.acquire(f, s::AnySemaphore; timeout = nothing)
     Base.acquire(s; timeout = timeout)
     try
         return f()
@@ -20,23 +43,41 @@ function Base.acquire(f, s::SegmentSemaphore; timeout = nothing)
     end
 end
 
-function Base.release(s::SegmentSemaphore, permits::Integer = 1)
-    status = ccall((:shm_semaphore_release, SONAME), Int32, (Id, UInt32), handle(s), checked("permits", permits))
-    status == OK || failed(s, status)
+@doc """
+    available(s)
+
+How many permits a semaphore has now.
+""" available
+
+"""
+    SharedSegments.bound(s::SegmentBoundedSemaphore)
+
+How many permits there are at most.
+"""
+bound(s::SegmentBoundedSemaphore) =
+    ask(s, UInt32, place -> ccall((:shm_bounded_semaphore_bound, SONAME), Int32, (Id, Ref{UInt32}), handle(s), place))
+
+function Base.wait(l::SegmentLatch; timeout = nothing)
+    wait_for(l, ns -> ccall((:shm_latch_wait_timeout_ns, SONAME), Int32, (Id, Int64), handle(l), ns), timeout)
+end
+
+"""
+    countdown(l::SegmentLatch, arrivals = 1)
+
+Counts arrivals; the last one opens the latch. `:overflow` if more arrive than it was made for.
+"""
+function countdown(l::SegmentLatch, arrivals::Integer = 1)
+    status = ccall((:shm_latch_count_down, SONAME), Int32, (Id, UInt32), handle(l), checked("arrivals", arrivals))
+    status == OK || failed(l, status)
     return nothing
 end
 
 """
-    available(s::SegmentSemaphore)
+    remaining(l::SegmentLatch)
 
-How many permits there are now.
+How many arrivals are missing; 0 when it is open.
 """
-function available(s::SegmentSemaphore)
-    permits = Ref{UInt32}(0)
-    status = ccall((:shm_semaphore_available, SONAME), Int32, (Id, Ref{UInt32}), handle(s), permits)
-    status == OK || failed(s, status)
-    return Int(permits[])
-end
+remaining(l::SegmentLatch) = ask(l, UInt32, place -> ccall((:shm_latch_remaining, SONAME), Int32, (Id, Ref{UInt32}), handle(l), place))
 
 function Base.wait(e::SegmentEvent; timeout = nothing)
     wait_for(e, ns -> ccall((:shm_event_wait_timeout_ns, SONAME), Int32, (Id, Int64), handle(e), ns), timeout)
@@ -68,6 +109,9 @@ struct Arrival
     is_leader::Int32
 end
 
+"How long a Ctrl-C at a barrier may take at most."
+const INTERRUPT_CHECK = Int64(250_000_000)
+
 """
     wait(b::SegmentBarrier; timeout = nothing)
 
@@ -77,15 +121,17 @@ Ctrl-C only step back.
 """
 function Base.wait(b::SegmentBarrier; timeout = nothing)
     arrival = Ref(Arrival(0, 0))
-    id, deadline = handle(b), deadline_after(timeout)
+    id, deadline, status = handle(b), deadline_after(timeout), OK
     GC.@preserve arrival begin
         place = Base.unsafe_convert(Ptr{Arrival}, arrival)
-        arrive() = ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, deadline, place)
-        status = outside(arrive)
-        # A signal has made it step back. If it was Ctrl-C, Julia throws its own exception; otherwise it arrives again.
-        while status == INTERRUPTED
+        # A signal makes it step back. If it was Ctrl-C, Julia throws its own exception; otherwise it arrives again. A signal that comes just before
+        # the thread sleeps is not noticed there, so it looks now and then.
+        while true
+            now = now_ns()
+            until = deadline - now < INTERRUPT_CHECK ? deadline : now + INTERRUPT_CHECK
+            status = outside(() -> ccall((:shm_barrier_wait_interruptible_ns, SONAME), Int32, (Id, Int64, Ptr{Arrival}), id, until, place))
+            status == INTERRUPTED || status == TIMED_OUT && until != deadline || break
             throw_interrupt()
-            status = outside(arrive)
         end
     end
     status == OK || failed(b, status)

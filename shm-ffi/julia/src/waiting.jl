@@ -1,7 +1,8 @@
 # How calls wait. A thread that waits inside the library cannot reach the points where Julia collects garbage, runs other tasks or handles Ctrl-C, so
 # nothing waits there for long.
 
-const BUSY, TIMED_OUT, INTERRUPTED, DEADLOCK, OWNER_DIED = Int32(23), Int32(40), Int32(41), Int32(45), Int32(46)
+const BUSY, TIMED_OUT, INTERRUPTED, CLOSED = Int32(23), Int32(40), Int32(41), Int32(42)
+const DEADLOCK, OWNER_DIED, NOT_HELD, CALLBACK_FAILED = Int32(45), Int32(46), Int32(48), Int32(61)
 
 "The shortest and the longest wait in one call. In between the thread is Julia's: other tasks run, Ctrl-C is thrown, the collector does not wait."
 const FIRST_SLICE, LAST_SLICE = Int64(1_000_000), Int64(20_000_000)

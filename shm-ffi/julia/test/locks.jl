@@ -190,3 +190,39 @@ test("locks: many read, one writes") do name
     repair(() -> nothing, writing(l))
     @test lock(() -> true, reading(l))
 end
+
+test("locks: tasks of one thread read and write in turn") do _
+    l = create(SegmentRWLock, nothing)
+    lock(writing(l))
+    @test status(() -> lock(reading(l))) === :deadlock && status(() -> lock(writing(l))) === :deadlock
+    @test fetch(@async trylock(reading(l))) == false
+    @test fetch(@async status(() -> lock(reading(l); timeout = 0.01))) === :timed_out
+    @test fetch(@async status(() -> unlock(writing(l)))) === :not_held
+    done = Ref(0)
+    readers = [@async lock(() -> done[] += 1, reading(l)) for _ in 1:3]
+    yield()
+    @test done[] == 0
+    unlock(writing(l))
+    foreach(wait, readers)
+    @test done[] == 3
+    inside, most, sum_ = 0, 0, 0
+    @sync for task in 1:8
+        @async for round in 1:10
+            lock(iseven(task) ? reading(l) : writing(l)) do
+                if isodd(task)
+                    inside += 1
+                    most = max(most, inside)
+                    yield()
+                    inside -= 1
+                else
+                    @test inside == 0
+                    yield()
+                    @test inside == 0
+                end
+                sum_ += 1
+            end
+        end
+    end
+    @test most == 1 && sum_ == 80
+    @test status(() -> unlock(reading(l))) === :not_held
+end

@@ -11,5 +11,7 @@ include("orders.jl")
 include("names.jl")
 include("locks.jl")
 include("signals.jl")
+include("growth.jl")
+include("turns.jl")
 
 finish()

@@ -1,8 +1,10 @@
 """What all tests share: names that are removed whatever happens, a limit for what hangs, and the result in the form that `cargo xtask test` adds up."""
 
 import faulthandler
+import gc
 import itertools
 import os
+import signal
 
 import pytest
 
@@ -13,6 +15,12 @@ _numbers = itertools.count()
 
 def pytest_addoption(parser):
     parser.addoption("--only", metavar="TEXT", help="only tests whose name contains TEXT")
+
+
+def pytest_configure(config):
+    # Standard error as it is here: later pytest captures it, and keeps what it has captured from a process that ends at once.
+    global _stderr
+    _stderr = os.dup(2)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -38,10 +46,14 @@ def pytest_terminal_summary(terminalreporter):
     )
 
 
+# A background job of a shell begins with Ctrl-C ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def watchdog():
     """Ends the whole run, with all stacks, if one test hangs."""
-    faulthandler.dump_traceback_later(120, exit=True)
+    faulthandler.dump_traceback_later(120, exit=True, file=_stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
 
@@ -55,6 +67,32 @@ def leftovers():
     for name in left:
         os.unlink(f"/dev/shm/{name}")
     assert not left
+
+
+def children():
+    found = set()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:
+                found.update(file.read().split())
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def nothing_left():
+    """Fails a test that a child, dead or alive, or a descriptor outlives."""
+    gc.collect()
+    before, open_before = children(), descriptors()
+    yield
+    gc.collect()
+    assert children() <= before
+    assert descriptors() <= open_before + 1  # the connection to the keeper stays
 
 
 @pytest.fixture

@@ -20,30 +20,7 @@ import pytest
 import shm
 
 
-def children():
-    found = set()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children") as file:
-                found.update(file.read().split())
-        except FileNotFoundError:
-            pass
-    return found
-
-
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    """No child, dead or alive, and no descriptor outlives a test."""
-    gc.collect()
-    before, open_before = children(), descriptors()
-    yield
-    gc.collect()
-    assert children() <= before
-    assert descriptors() <= open_before + 1  # the connection to the keeper stays
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(params=[0, 1, 2, 3])
@@ -112,7 +89,19 @@ VALUES = [
     fractions.Fraction(1, 3),
     np.float64(2.5),
     np.int8(-3),
+    np.int64(-(2**63)),
+    np.float32(1.5),
+    np.bool_(True),
+    np.str_("numpy's"),
     np.datetime64("2020-01-01", "us"),
+    "\ud800 alone",
+    "é" * 3000,
+    b"b" * 5000,
+    (),
+    (np.float64(1), "a", b"b", None, True, 5, 2.5),
+    (1, (2, (3,))),
+    tuple(range(40)),
+    (2**70,),
     Ellipsis,
     int,
     1j,
@@ -952,7 +941,9 @@ def test_interrupting_the_master_ends_the_map():
         started = shm.zeros(2, int)
         def work(i):
             started[i] = os.getpid()
-            if started.all():
+            while not started.all():
+                time.sleep(0.001)
+            if i == 1:
                 os.write(1, b"now\\n")
             time.sleep(600)
         try:
@@ -1203,3 +1194,42 @@ def test_standard_streams_that_are_not_there():
         """
     )
     assert (code, out) == (0, "[0, 1, 2, 3]\n"), err
+
+
+def test_what_reduce_prints_is_printed_once():
+    code, out, err = run_script(
+        """
+        import io, os, shm, sys
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=False)
+        died = shm.zeros((), int)
+        def work(i):
+            if i == 5 and not died:
+                died[...] = 1
+                os._exit(1)
+            return i
+        shm.MapReduce(1, retries=1, schedule="dynamic").map(work, range(10), reduce=lambda i: print("got", i))
+        """
+    )
+    assert code == 0, err
+    assert sorted(out.splitlines()) == sorted(f"got {i}" for i in range(10))
+
+
+def test_an_array_that_is_filled_again_and_again_is_sent_as_it_was():
+    def work(i):
+        scratch[...] = i
+        small[:] = [i]
+        return (scratch, small, {"a": small})[i % 3]
+
+    scratch, small = np.zeros(10), []
+    for i, result in enumerate(shm.MapReduce(2).map(work, range(300))):
+        expected = (np.full(10, i), [i], {"a": [i]})[i % 3]
+        assert np.array_equal(result, expected) if i % 3 == 0 else result == expected
+
+
+def test_what_cannot_be_called_or_forked_is_refused(any_pool):
+    for bad in (lambda p: p.map(5, [1]), lambda p: p.map(abs, [1], reduce="sum"), lambda p: p.background(None)):
+        with pytest.raises(TypeError, match="can be called"):
+            bad(any_pool)
+    if any_pool.workers == 0:
+        with pytest.raises(shm.Error, match="2000 workers"):
+            shm.MapReduce(2000).map(abs, range(5000))

@@ -513,8 +513,6 @@ waits = {
     "Semaphore": shm.Semaphore(0).acquire, "Event": shm.Event().wait, "Condition": condition.wait, "Barrier": shm.Barrier(2).wait,
     "Latch": shm.Latch(1).wait, "Channel": shm.Channel().recv, "Queue": shm.Queue().get, "Sequencer": lambda: shm.Sequencer().acquire(5),
 }
-# A background job of a shell begins with the signal ignored, and so do its children.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
 try:
     waits[sys.argv[1]]()

@@ -179,8 +179,15 @@ fn map(
             succeed(reduce(item as u64, &bytes.0));
         }
     };
-    // Numbers that no item has: messages come out as near as they can.
-    let maps = pool.pool.clone().first_item(usize::try_from(first).unwrap_or(usize::MAX));
+    let shifted;
+    let mut maps = &pool.pool;
+    if first != 0 {
+        // So that the copy need not find out anew.
+        maps.worker_count();
+        // Numbers that no item has: messages come out as near as they can.
+        shifted = maps.clone().first_item(usize::try_from(first).unwrap_or(usize::MAX));
+        maps = &shifted;
+    }
     let state = |_: &Worker| State::new(pool.states);
     let range = 0..items as u64;
     catching(|| {

@@ -9,7 +9,7 @@ use super::{Held, ValueOutput, locked, owner_died};
 use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
-use crate::handle::{Room, change, let_go, look, pin};
+use crate::handle::{Room, change, hold_quickly, let_go, look, pin, unlock_quickly};
 use crate::handle::{handle, retire};
 use crate::input;
 use crate::segment::shm_segment_t;
@@ -210,6 +210,14 @@ pub extern "C" fn shm_mutex_detach(mutex: shm_mutex_t) -> shm_status_t {
 /// forked child does not have the locks that its parent holds.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_lock(mutex: shm_mutex_t) -> shm_status_t {
+    if hold_quickly(mutex, |mutex| mutex.lock_if_free(), Held::Mutex) {
+        return SHM_STATUS_OK;
+    }
+    lock_slowly(mutex)
+}
+
+#[cold]
+fn lock_slowly(mutex: shm_mutex_t) -> shm_status_t {
     guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Forever)))
 }
 
@@ -221,6 +229,14 @@ pub extern "C" fn shm_mutex_lock(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: as `shm_mutex_lock`.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_try_lock(mutex: shm_mutex_t) -> shm_status_t {
+    if hold_quickly(mutex, |mutex| mutex.lock_if_free(), Held::Mutex) {
+        return SHM_STATUS_OK;
+    }
+    try_lock_slowly(mutex)
+}
+
+#[cold]
+fn try_lock_slowly(mutex: shm_mutex_t) -> shm_status_t {
     guard(|| pin(mutex)?.hold(|mutex, room| take(mutex, room, How::Not)))
 }
 
@@ -302,6 +318,14 @@ pub extern "C" fn shm_mutex_repair(mutex: shm_mutex_t) -> shm_status_t {
 /// Death: in the middle of it opens the lock, and is told to the next locker if the lock was still held.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_mutex_unlock(mutex: shm_mutex_t) -> shm_status_t {
+    if unlock_quickly(mutex) {
+        return SHM_STATUS_OK;
+    }
+    unlock_slowly(mutex)
+}
+
+#[cold]
+fn unlock_slowly(mutex: shm_mutex_t) -> shm_status_t {
     guard(|| let_go(mutex, is_mutex))
 }
 

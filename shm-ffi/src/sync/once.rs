@@ -4,7 +4,7 @@
 
 use super::make;
 use super::time::How;
-use crate::callback::{self, catching, shm_action_t, shm_once_run_t};
+use crate::callback::{self, shm_action_t, shm_once_run_t};
 use crate::contents::shm_contents_t;
 use crate::error::Outcome;
 use crate::guard::guard;
@@ -368,29 +368,28 @@ pub unsafe extern "C" fn shm_once_is_completed(once: shm_once_t, is_completed: *
 fn call(once: shm_once_t, how: How, run: shm_action_t, user: *mut c_void) -> Outcome {
     // SAFETY: the pointers are NULL or as the header says.
     let run = unsafe { callback::action(run, user) }?;
-    let once = pin(once)?;
-    let run = || run.call();
-    catching(|| {
-        Ok(match how {
-            How::Forever => once.call_once(run),
-            How::Not => once.try_call_once(run),
-            How::Until(deadline) => once.call_once_until(deadline, run),
-            How::Interruptible(deadline) => once.call_once_interruptible(deadline, run),
-        }?)
-    })
+    attempt(once, how, false, |_| run.run())
 }
 
 fn force(once: shm_once_t, how: How, run: shm_once_run_t, user: *mut c_void) -> Outcome {
     // SAFETY: the pointers are NULL or as the header says.
     let run = unsafe { callback::once_run(run, user) }?;
+    attempt(once, how, true, |state| run.run(state.previous_died()))
+}
+
+/// A function that fails does so without a panic: there are hosts in which nothing can be unwound.
+fn attempt(once: shm_once_t, how: How, force: bool, run: impl FnOnce(&OnceState) -> i32) -> Outcome {
     let once = pin(once)?;
-    let run = |state: &OnceState| run.call(state.previous_died());
-    catching(|| {
-        Ok(match how {
-            How::Forever => once.call_once_force(run),
-            How::Not => once.try_call_once_force(run),
-            How::Until(deadline) => once.call_once_force_until(deadline, run),
-            How::Interruptible(deadline) => once.call_once_force_interruptible(deadline, run),
-        }?)
-    })
+    let mut code = 0;
+    let run = |state: &OnceState| {
+        code = run(state);
+        code == 0
+    };
+    let is_done = match how {
+        How::Forever => once.call_once_fallible(force, None, false, run),
+        How::Not => once.try_call_once_fallible(force, run),
+        How::Until(deadline) => once.call_once_fallible(force, Some(deadline), false, run),
+        How::Interruptible(deadline) => once.call_once_fallible(force, deadline, true, run),
+    }?;
+    if is_done { Ok(()) } else { Err(callback::returned(code)) }
 }

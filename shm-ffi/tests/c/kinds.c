@@ -184,8 +184,6 @@ static void process_mutexes(void)
 #define ATTACH(at, length, to) shm_process_mutex_attach_at(at, length, to)
 #define CALL_A(form, time) shm_process_mutex_lock_##form(a, time)
 #define CALL_B(form, time) shm_process_mutex_lock_##form(b, time)
-    if (!can_watch_processes())
-        return;
     BESIDE_DATA(process_mutex, SIZE, CREATE, ATTACH, {
         WAITS_FOR_NOTHING(shm_process_mutex_try_lock(a), shm_process_mutex_lock(a), CALL_A, OK(shm_process_mutex_unlock(b)));
         OK(shm_process_mutex_lock(a));

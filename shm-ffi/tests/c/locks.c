@@ -255,10 +255,6 @@ static void process_mutexes(void)
     IN_CHILD({ OK(shm_process_mutex_unlock(mutex)); }); /* any process may */
     OK(shm_process_mutex_holder(mutex, &pid));
     CHECK(pid == 0);
-    if (getenv("SHM_TEST_VALGRIND") != NULL) { /* it has no pidfds, without which nobody sees that a process is dead */
-        OK(shm_process_mutex_detach(mutex));
-        return;
-    }
     KILLED({ OK(shm_process_mutex_lock(mutex)); });
     IS(SHM_STATUS_OWNER_DIED, shm_process_mutex_lock(mutex));
     OK(shm_process_mutex_recover(mutex));

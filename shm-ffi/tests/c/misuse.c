@@ -187,8 +187,86 @@ static void children(void)
     OK(shm_mutex_detach(mutex));
 }
 
+static int32_t nothing(void *user, uint64_t item)
+{
+    (void)user, (void)item;
+    return 0;
+}
+
+/* Handles of things without locks: a child may use what it inherited, except for what is its parent's alone, and gives back no more than its own. */
+static void inherited(void)
+{
+    const char *name = unique("inherited");
+    shm_options_t grows = SHM_OPTIONS_INIT;
+    grows.reserve_max = 1 << 20;
+    grows.lifetime = SHM_LIFETIME_LAST_DETACH;
+    shm_array_t array, found;
+    shm_segment_t segment;
+    shm_contents_t plan;
+    shm_list_t list;
+    shm_exclusive_t lease;
+    shm_pool_t pool;
+    shm_pool_options_t serial = SHM_POOL_OPTIONS_INIT;
+    shm_array_info_t info = SHM_ARRAY_INFO_INIT;
+    shm_segment_info_t segment_info = SHM_SEGMENT_INFO_INIT;
+    uint64_t count;
+    serial.flags = SHM_POOL_SERIAL;
+    OK(shm_array_create(name, &grows, shm_dtype(SHM_TYPE_INT, 32), SHAPE, 1, SHM_ORDER_C, &array));
+    OK(shm_array_segment(array, &segment));
+    OK(shm_contents_create(&plan));
+    OK(shm_contents_add_bytes(plan, "bytes", 8, 0));
+    OK(shm_list(getenv("SHM_TEST_FOLDER"), &list, &count));
+    OK(shm_pool_create(&serial, &pool));
+    IN_CHILD({
+        int descriptor;
+        shm_segment_t made;
+        OK(shm_array_grow(array, 1000));
+        OK(shm_array_info(array, &info));
+        CHECK(info.shape[0] >= 1000);
+        OK(shm_segment_sync(segment, SHM_SYNC_WAIT));
+        OK(shm_segment_info(segment, &segment_info));
+        OK(shm_array_export(array, &descriptor));
+        CHECK(close(descriptor) == 0);
+        OK(shm_contents_add_bytes(plan, "more", 8, 0));
+        OK(shm_segment_create(NULL, NULL, plan, &made));
+        OK(shm_pool_for(pool, 0, 5, nothing, NULL));
+        OK(shm_pool_free(pool));
+        OK(shm_list_free(list));
+        OK(shm_contents_free(plan));
+        OK(shm_segment_detach(segment));
+        OK(shm_array_detach(array));
+        IS(SHM_STATUS_INVALID_HANDLE, shm_segment_info(segment, &segment_info));
+    });
+    OK(shm_array_info(array, &info));
+    CHECK(info.shape[0] >= 1000); /* the child's growth, and the array is there still */
+    OK(shm_contents_add_bytes(plan, "more", 8, 0)); /* the plan is a copy */
+    OK(shm_pool_for(pool, 0, 5, nothing, NULL));
+    OK(shm_list_free(list));
+    OK(shm_pool_free(pool));
+    OK(shm_contents_free(plan));
+    OK(shm_segment_detach(segment));
+
+    OK(shm_array_exclusive(array, &lease));
+    IN_CHILD({
+        shm_exclusive_t second;
+        IS(SHM_STATUS_INHERITED, shm_array_exclusive(array, &second));
+        IS(SHM_STATUS_BUSY, shm_array_attach(name, NULL, &found));
+        OK(shm_exclusive_free(lease)); /* its copy: the parent has the lease still */
+        IS(SHM_STATUS_INVALID_HANDLE, shm_exclusive_free(lease));
+    });
+    IN_CHILD({ IS(SHM_STATUS_BUSY, shm_array_attach(name, NULL, &found)); });
+    OK(shm_exclusive_free(lease));
+    IN_CHILD({
+        OK(shm_array_attach(name, NULL, &found));
+        OK(shm_array_detach(found));
+    });
+    OK(shm_array_detach(array));
+    IS(SHM_STATUS_NOT_FOUND, shm_array_attach(name, NULL, &found));
+}
+
 int main(void)
 {
+    inherited();
     nulls();
     numbers();
     names();

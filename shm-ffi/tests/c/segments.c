@@ -92,8 +92,7 @@ static void options(void)
     CHECK(info.mode == 0640 && info.lifetime == SHM_LIFETIME_SCOPED && info.capacity == 1 << 20);
     CHECK(info.kind == SHM_SEGMENT_KIND_ARRAY && info.entries == 3 && info.owner == (uint32_t)getuid());
     CHECK(info.creator == (uint32_t)getpid() && info.created_at > 0);
-    /* valgrind has no pidfds, so that nobody's life can be seen. */
-    CHECK(info.creator_liveness == (getenv("SHM_TEST_VALGRIND") == NULL ? SHM_LIVENESS_ALIVE : SHM_LIVENESS_UNKNOWN));
+    CHECK(info.creator_liveness == SHM_LIVENESS_ALIVE);
     CHECK((info.flags & SHM_SEGMENT_ATTACHED) && (info.flags & SHM_SEGMENT_GROWS) && !(info.flags & SHM_SEGMENT_GUARANTEED));
     CHECK(strcmp(info.name, name) == 0 && strstr(info.remark, "sparse") != NULL);
     shm_entry_info_t entry = SHM_ENTRY_INFO_INIT;

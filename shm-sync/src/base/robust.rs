@@ -131,8 +131,40 @@ pub(crate) struct Me {
 }
 
 thread_local! {
-    static ME: Cell<Option<Me>> = const { Cell::new(None) };
+    static THREAD: Thread = const { Thread { me: Cell::new(None), companion: Cell::new(ptr::null()) } };
     static LEAVE: Leave = const { Leave { lasting: RefCell::new(Vec::new()) } };
+}
+
+/// What is kept for each thread, in one place: in a shared library it costs a call to find one.
+struct Thread {
+    me: Cell<Option<Me>>,
+    companion: Cell<*const ()>,
+}
+
+/// Returns the pointer that the calling thread has set with [`set_companion`]; null at first, and whatever it was in a forked child's only thread.
+///
+/// It lies beside what this crate keeps for each thread and looks up in every lock call, so that whoever needs something of the thread in the same
+/// call finds it for nothing. There is one in a process for each copy of this crate; it is for a binding to another language, not for libraries.
+///
+/// ```
+/// static MINE: u8 = 7;
+/// shm_sync::set_companion(std::ptr::from_ref(&MINE).cast());
+/// assert_eq!(shm_sync::companion(), std::ptr::from_ref(&MINE).cast());
+/// std::thread::spawn(|| assert!(shm_sync::companion().is_null())).join().unwrap();
+/// ```
+#[inline(always)]
+pub fn companion() -> *const () {
+    THREAD.with(|thread| thread.companion.get())
+}
+
+/// Sets what [`companion`] returns in the calling thread.
+///
+/// ```
+/// shm_sync::set_companion(std::ptr::null());
+/// ```
+#[inline(always)]
+pub fn set_companion(companion: *const ()) {
+    THREAD.with(|thread| thread.companion.set(companion));
 }
 
 /// A slot that a thread holds for its whole process, without a guard: it is given up when it is of no use any more, or with the thread.
@@ -148,13 +180,13 @@ impl Me {
     /// The calling thread, if it is registered.
     #[inline(always)]
     pub(crate) fn registered() -> Option<Self> {
-        ME.get().filter(|me| me.is_registered())
+        THREAD.with(|thread| thread.me.get()).filter(|me| me.is_registered())
     }
 
     /// The calling thread, if it is the one that was registered with this generation.
     #[inline(always)]
     pub(crate) fn of(generation: u64) -> Option<Self> {
-        match ME.get() {
+        match THREAD.with(|thread| thread.me.get()) {
             Some(me) if me.generation == generation && me.is_registered() => Some(me),
             _ => None,
         }
@@ -369,7 +401,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        if let Some(me) = ME.take()
+        if let Some(me) = THREAD.with(|thread| thread.me.take())
             && me.is_registered()
         {
             for slot in self.lasting.get_mut().drain(..) {
@@ -387,11 +419,12 @@ fn register() -> Result<Me, Error> {
 
     let head = robust_list()?;
     // A forked child finds the record that its thread had in the parent wiped, and takes it again if it can.
-    let record = registry::claim(ME.get().map(|me| me.record)).map_err(|error| {
-        unsupported()
-            .detail("no memory that is wiped in forked children (Linux 4.14 or newer)")
-            .caused_by(error)
-    })?;
+    let record =
+        registry::claim(THREAD.with(|thread| thread.me.get()).map(|me| me.record)).map_err(|error| {
+            unsupported()
+                .detail("no memory that is wiped in forked children (Linux 4.14 or newer)")
+                .caused_by(error)
+        })?;
     let me = Me { record, generation: NEXT_GENERATION.fetch_add(1, Relaxed) };
     let record = me.record();
     record.tid.store(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(), Relaxed);
@@ -417,7 +450,7 @@ fn register() -> Result<Me, Error> {
     compiler_fence(Release);
     head.list.0.store(record.top.next.as_ptr(), Relaxed);
     record.generation.store(me.generation, Release);
-    ME.set(Some(me));
+    THREAD.with(|thread| thread.me.set(Some(me)));
     // Fails while the thread's variables are being destroyed: then the record is not given back.
     let _ = LEAVE.try_with(|_| ());
     Ok(me)

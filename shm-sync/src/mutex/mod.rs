@@ -150,6 +150,27 @@ impl<T: ?Sized + Value> Mutex<T> {
         self.lock_with(|| Wait::Not)
     }
 
+    /// Takes the lock if all is as usual: it is free, its value is sound, and this thread has locked before. If not, nothing was done, and
+    /// [`lock`](Self::lock) finds out why.
+    ///
+    /// It is the shortest way in, for callers that keep the long one apart, such as bindings to other languages. It neither waits nor fails.
+    ///
+    /// # Examples
+    /// ```
+    /// # use shm_sync::{Mutex, Primitive};
+    /// let mutex = Mutex::anonymous(0u8)?;
+    /// let guard = match mutex.lock_if_free() {
+    ///     Some(guard) => guard,
+    ///     None => mutex.lock()?,
+    /// };
+    /// assert!(mutex.lock_if_free().is_none()); // this thread has it
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    #[inline(always)]
+    pub fn lock_if_free(&self) -> Option<MutexGuard<'_, T>> {
+        self.raw().lock_free(self.guarded()).map(|me| MutexGuard::new(self, me))
+    }
+
     /// Takes the lock, waiting for it for `timeout` at most. A timeout of zero still takes a free lock.
     ///
     /// # Errors

@@ -69,6 +69,8 @@ from . import _reference as _reference  # pickling
 from . import _tracker as _tracker  # the standard library's SharedMemory
 from ._shm import Memory, __version__, attach, attach_raw, delete, inspect, is_shared, list, memory_of, reap
 
+from ._executor import Executor
+from ._joblib import register_joblib
 from ._mapreduce import (
     Background,
     Failure,
@@ -117,6 +119,7 @@ __all__ = [
     "Entry",
     "Error",
     "Event",
+    "Executor",
     "ExistsError",
     "Failure",
     "ForkedError",
@@ -179,6 +182,7 @@ __all__ = [
     "ones",
     "ones_like",
     "reap",
+    "register_joblib",
     "zeros",
     "zeros_like",
 ]

@@ -176,4 +176,6 @@ by_kind = {
     "Corrupt": FormatError,
     "NotShared": AccessError,
     "InUse": BusyError,
+    "Fork": LimitError,
+    "Segment": SystemCallError,
 }

@@ -20,7 +20,7 @@ import os
 import threading
 import warnings
 from types import TracebackType
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, Type, Union
 
 from . import _results, _shm
 from ._results import Failure, RemoteError, RemoteTraceback, ResultError, WorkerDiedError
@@ -179,6 +179,9 @@ class MapReduce:
         becomes a `RemoteError` (exceptions) or a `ResultError` (results). A worker that is killed or exits: `WorkerDiedError`. Ctrl-C ends the workers.
         In all these cases the workers are gone when it is raised.
         """
+        _check_callable("func", func)
+        if reduce is not None:
+            _check_callable("reduce", reduce)
         items = _indexable(sequence)
         total = len(items)
         bar = _Bar.make(self._progress, total)
@@ -191,6 +194,7 @@ class MapReduce:
 
     def background(self, func: Callable[..., Any], *args: Any, **keywords: Any) -> "Background":
         """Calls a function in a forked process, and returns at once with a handle to await its result by."""
+        _check_callable("func", func)
         if self.workers == 0:
             return Background._done(func, args, keywords)
         self._warn_of_threads()
@@ -379,6 +383,11 @@ class _Bar:
         return cls(update, bar.close)
 
 
+def _check_callable(what: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"{what} has to be something that can be called, not {function!r}")
+
+
 def _count(what: str, number: Any) -> int:
     if isinstance(number, bool) or not hasattr(number, "__index__"):
         raise TypeError(f"{what} is a number, not {number!r}")
@@ -412,29 +421,29 @@ def _indexable(sequence: Iterable[Any]) -> Sequence[Any]:
     return list(sequence)
 
 
-def _mentions(func: Any, name: str, depth: int = 3) -> bool:
-    """Whether a name occurs in a function's code, or in that of functions that it closes over."""
+def _mentions(func: Any, name: str, depth: int = 3, seen: Optional[Set[int]] = None) -> bool:
+    """Whether a name occurs in a function's code, or in that of functions that it names or closes over."""
+    seen = set() if seen is None else seen
     func = getattr(func, "__func__", getattr(func, "func", func))  # methods; functools.partial
     code = getattr(func, "__code__", None)
     if code is None:
         call = getattr(type(func), "__call__", None)
-        return depth > 0 and hasattr(call, "__code__") and _mentions(call, name, depth - 1)
-    if _in_code(code, name):
-        return True
-    if depth == 0:
+        return hasattr(call, "__code__") and _mentions(call, name, depth, seen)
+    if id(code) in seen:
         return False
-    for cell in func.__closure__ or ():
+    seen.add(id(code))
+    names = _names(code)
+    if name in names:
+        return True
+    inner = [func.__globals__.get(used) for used in names] if depth > 0 else []
+    for cell in func.__closure__ or () if depth > 0 else ():
         try:
-            inner = cell.cell_contents
+            inner.append(cell.cell_contents)
         except ValueError:
-            continue  # empty
-        if callable(inner) and hasattr(inner, "__code__") and _mentions(inner, name, depth - 1):
-            return True
-    return any(
-        hasattr(func.__globals__.get(used), "__code__") and _mentions(func.__globals__[used], name, depth - 1)
-        for used in code.co_names
-    )
+            pass  # empty
+    return any(hasattr(one, "__code__") and _mentions(one, name, depth - 1, seen) for one in inner)
 
 
-def _in_code(code: Any, name: str) -> bool:
-    return name in code.co_names or any(hasattr(const, "co_names") and _in_code(const, name) for const in code.co_consts)
+def _names(code: Any) -> Set[str]:
+    """The names of globals and attributes in code and in what is defined in it."""
+    return set(code.co_names).union(*(_names(const) for const in code.co_consts if hasattr(const, "co_names")))

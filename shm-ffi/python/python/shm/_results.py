@@ -11,6 +11,7 @@ import gc
 import io
 import os
 import pickle
+import signal
 import sys
 import traceback
 from concurrent.futures import BrokenExecutor
@@ -104,6 +105,10 @@ def begin(local: Any, rank: int, workers: int) -> None:
     """The first that happens in a worker."""
     # The parent's garbage is the parent's: its finalizers shall not run here as well.
     gc.freeze()
+    try:
+        signal.set_wakeup_fd(-1)  # the other end is the parent's: an event loop there would take this process's signals for its own
+    except ValueError:
+        pass  # this is no interpreter that handles signals
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         sys.modules["multiprocessing.process"]._children = set()  # type: ignore[attr-defined]
@@ -202,7 +207,7 @@ class Packer:
         return data, extents
 
 
-def pack_failure(error: BaseException, item: int, rank: int, unpicklable: bool) -> bytes:
+def pack_failure(error: BaseException, item: Optional[int], rank: int, unpicklable: bool) -> bytes:
     """An exception as bytes; that a result cannot be pickled if `unpicklable`."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     name, said = _name_of(error), _text_of(error)
@@ -244,11 +249,11 @@ def unpack(data: bytes, extents: List[_Extent], store: Any, count: int) -> List[
 def failure(data: bytes) -> Tuple[int, int, int, BaseException]:
     """Item, rank, process id and exception that `pack_failure` was given."""
     whole, name, said, text, item, rank, pid = pickle.loads(data)
-    error: BaseException
+    error: Any = None
     try:
         error = pickle.loads(whole) if whole is not None else None
     except Exception:
-        error = None  # type: ignore[assignment]
+        pass  # it can be read in the worker and not here
     if not isinstance(error, BaseException):
         error = RemoteError(f"{name}: {said}")
         error.type_name = name
@@ -278,6 +283,5 @@ def failed(item: int, rank: Optional[int], pid: Optional[int], error: BaseExcept
 def collect(job: Any, reduce: Optional[Callable[[Any], Any]], progress: Optional[Callable[[int], Any]]) -> List[Any]:
     """Runs a job."""
     results: List[Any] = [None] * job.items
-    flush()
     job.run(results, reduce, progress)
     return results

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from multiprocessing import resource_tracker as _resource_tracker
 from multiprocessing.shared_memory import SharedMemory
-from threading import RLock
+from threading import local
 from typing import Any, Callable, Set
 
 from ._shm import is_segment
 
 #: names of our segments whose registration was passed over, so that their end is passed over too
 _ours: Set[str] = set()
-#: names of other memory that is being opened without the tracker, and those that were
-_opening: Set[str] = set()
+#: .opening: the name that this thread is opening without the tracker
+_here = local()
+#: names that were opened so
 _opened: Set[str] = set()
 #: names that this process, or the one that forked it, has told the tracker
 _told: Set[str] = set()
@@ -25,12 +26,11 @@ _told: Set[str] = set()
 
 def open_untracked(name: str) -> SharedMemory:
     """Opens memory that somebody else has made, without becoming responsible for its end. (Python 3.13's ``track=False``; but `unlink` is as ever.)"""
-    with _lock:
-        _opening.add(name)
-        try:
-            return SharedMemory(name)
-        finally:
-            _opening.discard(name)
+    _here.opening = name
+    try:
+        return SharedMemory(name)
+    finally:
+        _here.opening = None
 
 
 def _wrap(function: Any, decide: Callable[[str], bool]) -> Any:
@@ -46,7 +46,7 @@ def _passes_over(name: str) -> bool:
     if is_segment(name):
         _ours.add(name)
         return True
-    if name in _opening and name not in _told:
+    if name == getattr(_here, "opening", None) and name not in _told:
         _opened.add(name)
         return True
     _told.add(name)
@@ -68,6 +68,5 @@ def _passed_over(name: str) -> bool:
 
 _tracker: Any = _resource_tracker
 _register = _resource_tracker.register
-_lock = RLock()
 _tracker.register = _wrap(_resource_tracker.register, _passes_over)
 _tracker.unregister = _wrap(_resource_tracker.unregister, _passed_over)

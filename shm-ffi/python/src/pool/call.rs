@@ -54,7 +54,6 @@ fn call(
 impl Call {
     #[new]
     fn new(py: Python<'_>, function: Py<PyAny>, args: Py<PyTuple>, keywords: Py<PyDict>) -> Result<Call> {
-        results(py, "flush")?.call0()?;
         let store = Store::new()?;
         let (forks, held, shared) = (shm_core::fork_count(), Held::all(), store.clone());
         let work = move || call(&function, &args, &keywords, &shared, &held);
@@ -129,7 +128,7 @@ impl Call {
     }
 
     fn unpack<'py>(&self, py: Python<'py>, packed: Packed) -> PyResult<(bool, Bound<'py, PyAny>)> {
-        if let Some(value) = packed.plain(py) {
+        if let Some(value) = packed.plain(py)? {
             return Ok((true, value));
         }
         match packed {

@@ -11,7 +11,10 @@
 use std::cell::Cell;
 
 use pyo3::ffi::{self, PyGILState_STATE};
+use pyo3::prelude::*;
 use shm_pool::MapReduce;
+
+use super::results;
 
 thread_local! {
     static TAKEN: Cell<Option<Taken>> = const { Cell::new(None) };
@@ -37,8 +40,18 @@ fn before() {
         libc::sigfillset(&raw mut all);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut signals);
         TAKEN.set(Some(Taken { lock, signals }));
+        flush();
         ffi::PyOS_BeforeFork();
     }
+}
+
+/// Writes out what `print` has buffered, so that the child does not write it a second time.
+fn flush() {
+    Python::attach(|py| {
+        if let Err(error) = results(py, "flush").and_then(|flush| flush.call0()) {
+            error.write_unraisable(py, None);
+        }
+    });
 }
 
 fn parent() {

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use shm_pool::{Error, ErrorKind, Exit, Schedule};
 
-use super::packed::Packed;
+use super::packed::{Packed, Plain};
 use super::sections::Mapping;
 use super::store::Store;
 use super::work::{Life, Task};
@@ -189,7 +189,7 @@ impl Desk {
         match packed {
             Packed::InList => {}
             // The list is full of these.
-            Packed::None if self.reduce.is_none() => {}
+            Packed::Plain(Plain::None) if self.reduce.is_none() => {}
             packed => self.arrived.borrow_mut().push((index, packed)),
         }
     }
@@ -217,7 +217,7 @@ impl Desk {
     }
 
     fn enter(&self, py: Python<'_>, index: usize, packed: Packed) -> PyResult<()> {
-        if let Some(value) = packed.plain(py) {
+        if let Some(value) = packed.plain(py)? {
             return self.result(py, index, value);
         }
         match packed {

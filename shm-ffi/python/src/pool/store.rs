@@ -11,8 +11,7 @@ use numpy::ndarray::ArrayViewMut1;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use rustix::io::Errno;
-use rustix::mm::Advice;
-use shm_core::{Arena, Contents, OwnerId, SegmentKind, SegmentOptions};
+use shm_core::{Arena, Contents, OwnerId, Segment, SegmentKind, SegmentOptions};
 
 use super::packed::Extent;
 use crate::error::Result;
@@ -48,15 +47,14 @@ impl Store {
     /// Copies bytes into the store and returns where they are; None if there is no room for them.
     fn put(&self, bytes: PyReadonlyArray1<'_, u8>) -> Result<Option<Extent>> {
         let Ok(bytes) = bytes.as_slice() else { return Ok(None) };
-        let mut block = match self.0.alloc(bytes.len()) {
+        let block = match self.0.alloc(bytes.len()) {
             Ok(block) => block,
             Err(error) if error.kind() == shm_core::ErrorKind::OutOfSpace => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if populate(block.as_ptr(), bytes.len()).is_err() {
-            return Ok(None); // there is no memory: the block is freed, and nothing was touched
+        if write(self.0.segment(), block.offset(), bytes).is_err() {
+            return Ok(None); // there is no memory: the block is freed
         }
-        block.write(0, bytes)?;
         Ok(Some((block.keep()?, bytes.len() as u64)))
     }
 
@@ -83,16 +81,21 @@ impl Store {
     }
 }
 
-/// Allocates the pages under a block now, so that a lack of memory is an error and no signal. Kernels before 5.14 do that at the first touch.
-fn populate(start: *mut u8, len: usize) -> std::result::Result<(), Errno> {
-    let page = rustix::param::page_size();
-    let from = start.addr() & !(page - 1);
-    let len = (start.addr() + len).next_multiple_of(page) - from;
-    // SAFETY: the pages are those of a block of the arena, which this process has mapped and holds; populating changes no byte.
-    match unsafe { rustix::mm::madvise(start.with_addr(from).cast(), len, Advice::LinuxPopulateWrite) } {
-        Err(Errno::INVAL) | Ok(()) => Ok(()),
-        Err(errno) => Err(errno),
+/// Writes bytes to where the file of a segment has them. Beside writing through the mapping that takes no page faults, does not clear pages first, and a
+/// lack of memory is an error and no signal.
+fn write(segment: &Segment, mut offset: u64, mut bytes: &[u8]) -> std::result::Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(segment, bytes, offset) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
     }
+    Ok(())
 }
 
 /// Owns a block as long as there are arrays over it.

@@ -10,7 +10,7 @@ manager or the name is gone, and travel by reference; opening by name never make
 elements and of no dimensions work; a name may lead to a segment of this package; slices keep their element type for type checkers.
 """
 
-from ... import __version__ as __version__
+from ..._shm import __version__ as __version__
 from . import shared_ndarray as shared_ndarray
 from .shared_ndarray import VALID_SHARED_TYPES as VALID_SHARED_TYPES
 from .shared_ndarray import ShareableT as ShareableT

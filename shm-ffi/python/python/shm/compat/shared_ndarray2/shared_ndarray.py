@@ -11,7 +11,7 @@ import mmap
 import os
 from multiprocessing.managers import SharedMemoryManager
 from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING, Any, Generic, Optional, Sequence, SupportsIndex, Tuple, Type, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Generic, Optional, Sequence, SupportsIndex, Tuple, Type, TypeVar, Union, cast, overload
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class SharedNDArray(Generic[ShareableT]):
     @property
     def shape(self) -> Tuple[int, ...]:
         """The shape. Another one of as many elements may be set; that changes this object only. ValueError."""
-        return self._array.shape
+        return cast(Tuple[int, ...], self._array.shape)
 
     @shape.setter
     def shape(self, shape: _Shape) -> None:
@@ -196,11 +196,11 @@ def _checked(shape: Any, dtype: Any) -> Tuple[Tuple[int, ...], np.dtype[Any]]:
 def _allocate(manager: Any, shape: Any, dtype: Any) -> SharedMemory:
     shape, dtype = _checked(shape, dtype)
     # There is no shared memory of no bytes.
-    return manager.SharedMemory(max(math.prod(shape) * dtype.itemsize, 1))
+    return cast(SharedMemory, manager.SharedMemory(max(math.prod(shape) * dtype.itemsize, 1)))
 
 
 def _attach(cls: Any, name: str, shape: Tuple[int, ...], dtype: np.dtype[Any], lock: Any) -> SharedNDArray[Any]:
-    return cls(name, shape, dtype, lock)
+    return cast("SharedNDArray[Any]", cls(name, shape, dtype, lock))
 
 
 def _map(memory: SharedMemory, shape: Tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
