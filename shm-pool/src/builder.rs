@@ -33,7 +33,8 @@ const NOT_ASKED: usize = usize::MAX;
 /// of the program's) is held in the workers for ever, and whoever needs it there waits for ever. Hence a [warning](MapReduce::on_warning) with the number of
 /// threads. The ways out: fork before the threads start, with [`keep`](MapReduce::keep) or [`crew`](MapReduce::crew), whose workers serve any number of maps later; or
 /// find out that the other threads hold no lock that the function needs, and say [`threads_ok`](MapReduce::threads_ok). This crate's own locks,
-/// libc's `malloc` and standard output are taken care of.
+/// libc's `malloc` and standard output are taken care of; so is a panic hook that is running, and with it the lock under which the standard library takes
+/// backtraces: a fork waits until other threads have left it, for two seconds at most.
 ///
 /// # Failure
 /// A panic in a worker, and a worker that is killed, aborts or leaves by itself, end the map with an error that names worker and item; the others

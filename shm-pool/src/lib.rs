@@ -57,6 +57,7 @@ mod master;
 mod on;
 mod order;
 mod pages;
+mod panics;
 mod recovery;
 mod region;
 mod results;

@@ -19,6 +19,7 @@ use crate::fork::{self, Child, Forking};
 use crate::idle::{AWAKE, Idle};
 use crate::inbox::Inbox;
 use crate::order::MOST_ITEMS;
+use crate::panics;
 use crate::recovery::{Policy, Recovery};
 use crate::results::{self, Unreadable};
 use crate::schedule::{Cut, Schedule};
@@ -135,7 +136,7 @@ impl Team {
                 format!("eventfd failed: {}", std::io::Error::from(errno)),
             )
         })?;
-        worker::prepare_to_record_panics();
+        panics::prepare();
         let children = Vec::with_capacity(workers);
         let forks = shm_core::fork_count();
         let mut team = Team {

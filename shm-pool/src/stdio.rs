@@ -8,34 +8,42 @@
 
 use std::cell::RefCell;
 use std::io::{self, StderrLock, StdoutLock, Write};
-use std::sync::MutexGuard;
 
-use crate::worker;
+use crate::panics::{NoPanics, Waiting};
 
 /// Keeps standard output and error quiet and their buffers empty while it lives, for a fork.
 ///
 /// With the locks in the hands of the thread that survives in the child, no other thread can leave one held there for ever.
 ///
-/// The same goes for the standard library's lock around backtraces, as far as this crate takes those in other threads.
+/// The same goes for the standard library's lock around backtraces, see `panics.rs`.
 pub(crate) struct Quiet(RefCell<Option<Locks>>);
 
-type Locks = (StdoutLock<'static>, StderrLock<'static>, MutexGuard<'static, ()>);
+type Locks = (StdoutLock<'static>, StderrLock<'static>, NoPanics);
 
 impl Quiet {
-    /// Waits for threads that are printing.
+    /// Waits for threads that are printing, and for those that are in a panic hook.
     pub(crate) fn new() -> Quiet {
-        let mut out = io::stdout().lock();
-        let err = io::stderr().lock();
-        // An error means that nobody can read the output; it is not the executor's business to report that.
-        let _ = out.flush();
-        flush_c();
-        // Last: whoever holds it prints nothing.
-        Quiet(RefCell::new(Some((out, err, worker::no_backtraces()))))
+        let waiting = Waiting::new();
+        loop {
+            let mut out = io::stdout().lock();
+            let err = io::stderr().lock();
+            // An error means that nobody can read the output; it is not the executor's business to report that.
+            let _ = out.flush();
+            flush_c();
+            // Last: whoever holds this lock prints nothing.
+            if let Some(no_panics) = waiting.no_panics() {
+                return Quiet(RefCell::new(Some((out, err, no_panics))));
+            }
+            drop((out, err));
+            waiting.wait();
+        }
     }
 
     /// Gives the locks back: what a forked child does first, with its copy, so that its threads can print.
     pub(crate) fn release(&self) {
-        self.0.take();
+        if let Some((.., no_panics)) = self.0.take() {
+            no_panics.end_in_child();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, MapError};
 use crate::feed::Stored;
 use crate::inbox::Inbox;
 use crate::master::{Job, JobKind, Outcome};
+use crate::panics;
 use crate::recovery::Recovery;
 use crate::results::{Deliver, Pace, Undelivered};
 use crate::schedule::Cut;
@@ -57,7 +58,7 @@ pub(crate) fn run<R: Send, S>(
     let control = Control::planned(&Plan { workers, batches: cut.batches(), turns, region: false })?;
     let mut inbox = Inbox::new(items)?;
     let mut recovery = Recovery::new(policy);
-    worker::prepare_to_record_panics();
+    panics::prepare();
     control.begin_run(RUN, cut.items(), Stored::NOTHING);
     let (sender, receiver) = channel();
     let shared = Shared { control: &control, cut: &cut, work };
@@ -193,7 +194,7 @@ impl<W> Shared<'_, W> {
         W: Fn(&Worker, usize) -> R,
     {
         let Shared { control, cut, work } = *self;
-        worker::record_panics();
+        panics::record();
         let worker = Worker::new(rank, control);
         let claimed = control.claims(cut, RUN, rank).map(|batch| cut.range(batch));
         let mut lane = Lane { sender: &sender, first: 0, results: Vec::new(), pace: Pace::new() };
@@ -207,7 +208,7 @@ impl<W> Shared<'_, W> {
             Ok(_) => control.slot(rank).set_state(State::Finished),
             Err(payload) if worker::is_stop(&*payload) => control.slot(rank).set_state(State::Finished),
             Err(payload) => {
-                control.slot(rank).fail(&Failure::Panic(worker::last_panic(&*payload)));
+                control.slot(rank).fail(&Failure::Panic(panics::last(&*payload)));
                 std::mem::forget(payload); // its destructor could panic again
             }
         }

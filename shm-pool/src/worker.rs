@@ -1,17 +1,15 @@
 //! What runs in a worker process: take a batch, call the function for each item, send the results; until there is nothing left.
 //!
 //! Also [`Worker`], which the user's function gets. The states that a worker goes through are in `PROTOCOL.md`; forking and leaving are in
-//! `fork.rs`, what is sent and how in `results.rs`.
+//! `fork.rs`, what is sent and how in `results.rs`, what is noted of a panic in `panics.rs`.
 
 use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use rustix::event::Timespec;
 use rustix::io::Errno;
@@ -20,7 +18,6 @@ use shm_sync::MutexGuard;
 
 use crate::batch::{AtItem, Batch};
 use crate::control::{Control, Failure, State};
-use crate::error::Panic;
 use crate::hooks::Hooks;
 use crate::idle::{AWAKE, Idle};
 use crate::order::Turns;
@@ -28,7 +25,7 @@ use crate::results::{Deliver, Outbox, Undelivered};
 use crate::schedule::{Cut, Schedule};
 use crate::wire::Pack;
 use crate::work::Work;
-use crate::{fork, stdio};
+use crate::{fork, panics, stdio};
 
 /// Sleeps so long at most before it looks again; it is woken before that.
 const SLEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -351,7 +348,7 @@ enum End {
 /// Runs worker `rank`; returns its exit code.
 pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<usize, R>) -> i32 {
     let Inherited { control, event, hooks, .. } = *inherited;
-    record_panics();
+    panics::record();
     let slot = control.slot(rank);
     let notify = || -> Result<(), Errno> {
         match rustix::io::write(event, &1u64.to_ne_bytes()) {
@@ -376,9 +373,9 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
     }
     if unwound.is_err() {
         // As a thread's unwinding would. The first panic is the one that counts.
-        let noted = LAST_PANIC.take();
+        let noted = panics::take_noted();
         let _ = panic::catch_unwind(AssertUnwindSafe(|| work.end())).map_err(std::mem::forget);
-        LAST_PANIC.set(noted);
+        panics::put_back(noted);
     }
     let end = unwound.unwrap_or_else(|payload| {
         if is_stop(&*payload) {
@@ -388,7 +385,7 @@ pub(crate) fn run<R: Pack>(inherited: &Inherited, rank: usize, work: &impl Work<
         }
         let failure = payload.downcast::<Failure>().map_or_else(
             |payload| {
-                let panic = last_panic(&*payload);
+                let panic = panics::last(&*payload);
                 std::mem::forget(payload); // its destructor could panic again
                 Failure::Panic(panic)
             },
@@ -503,70 +500,4 @@ pub(crate) fn batches<R>(
         outbox.send()?;
     }
     outbox.end()
-}
-
-thread_local! {
-    /// Whether this is the thread that the function runs in.
-    static CALLS_FUNCTION: Cell<bool> = const { Cell::new(false) };
-    static LAST_PANIC: Cell<Option<Panic>> = const { Cell::new(None) };
-}
-
-/// From here on this thread's panics are noted, with place and backtrace, and not printed: they arrive as errors.
-///
-/// Threads that the function starts get the hook that was there before: nobody would hear of their panics otherwise.
-pub(crate) fn record_panics() {
-    CALLS_FUNCTION.set(true);
-}
-
-/// Makes [`record_panics`] possible, once in the life of a program, and in the master: a worker could wait for ever for the hook's lock, if
-/// another thread of the master was panicking during the fork.
-///
-/// A hook that the program sets later is called instead; then nothing but the message is noted.
-pub(crate) fn prepare_to_record_panics() {
-    static INSTALLED: AtomicBool = AtomicBool::new(false);
-    // A thread that unwinds may not change the hook, and whoever maps in a destructor then does without.
-    if std::thread::panicking() || cfg!(panic = "abort") {
-        return;
-    }
-    // Our forks wait for this lock, so no worker inherits the hook's own lock, taken. (Nor a `Once` that is never completed.)
-    let _alone = no_backtraces();
-    if INSTALLED.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if !CALLS_FUNCTION.get() {
-            return before(info);
-        }
-        let backtrace = {
-            let _alone = no_backtraces();
-            let backtrace = Backtrace::capture();
-            let is_there = backtrace.status() == BacktraceStatus::Captured;
-            if is_there { backtrace.to_string() } else { String::new() }
-        };
-        let location = info.location().map_or(String::new(), |location| location.to_string());
-        LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
-    }));
-}
-
-/// Keeps other threads from taking backtraces for [`record_panics`] meanwhile, and from changing the hook.
-pub(crate) fn no_backtraces() -> std::sync::MutexGuard<'static, ()> {
-    static TAKING: Mutex<()> = Mutex::new(());
-    TAKING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What was noted of the panic with this payload.
-pub(crate) fn last_panic(payload: &(dyn std::any::Any + Send)) -> Panic {
-    let noted = LAST_PANIC.take();
-    // `resume_unwind` calls no hook: then the note, if there is one, is of another panic.
-    let message = text_of(payload);
-    noted.filter(|panic| panic.message == message).unwrap_or(Panic { message, ..Panic::default() })
-}
-
-fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
-    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without a text".to_owned(),
-    }
 }

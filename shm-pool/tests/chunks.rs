@@ -78,6 +78,33 @@ fn a_named_array_is_written_in_place_and_held_meanwhile() {
 }
 
 #[test]
+fn a_named_array_that_somebody_else_holds_is_refused_until_that_one_is_gone() {
+    let _watch = common::watchdog();
+    let name = unique_name("chunks-busy");
+    let _cleanup = Cleanup::of([&name]);
+    let mut array = SharedArray::<i64, _>::zeros(name.as_str(), 300).unwrap();
+    let mut other = shm_testkit::fork_child(|| {
+        let theirs = SharedArray::<i64, Ix1>::attach(name.as_str()).unwrap();
+        theirs.set(299, 1);
+        loop {
+            std::thread::park();
+        }
+    });
+    while array.get(299) == 0 {
+        std::thread::yield_now();
+    }
+    let error = array.exclusive().unwrap_err();
+    assert_eq!(error.kind(), shm_core::ErrorKind::Busy);
+    assert!(error.to_string().contains(&name), "{error}");
+    assert_eq!((array.get(0), array.get(299)), (0, 1), "nothing was changed");
+    other.kill(libc::SIGKILL);
+    other.wait();
+    let fill = |_: &shm_pool::Worker, _, chunk: &mut [i64]| chunk.fill(7);
+    pool(2).map_chunks(&mut array.exclusive().unwrap(), 100, fill).unwrap();
+    assert!(array.to_ndarray().iter().all(|x| *x == 7));
+}
+
+#[test]
 fn a_crew_runs_often_and_lends_the_array_in_between() {
     let _watch = common::watchdog();
     for workers in [0, 1, 2, 3] {

@@ -3,6 +3,7 @@
 mod common;
 
 use common::pool;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use shm_pool::{ErrorKind, MapReduce};
 
 #[test]
@@ -165,6 +166,14 @@ fn the_environment_says_how_many() {
     assert!(count(&[("OMP_NUM_THREADS", "17,2"), ("PBS_NUM_PPN", "5")]).contains("count=17."));
     assert!(count(&[("OMP_NUM_THREADS", "0"), ("PBS_NUM_PPN", "5")]).contains("count=5."));
     assert!(count(&[("SLURM_CPUS_PER_TASK", "6")]).contains("count=6."));
+    // The affinity is this thread's, and whoever it starts inherits it.
+    let before = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu)).unwrap());
+    sched_setaffinity(None, &one).unwrap();
+    let alone = (count(&[]), count(&[("OMP_NUM_THREADS", "3")]));
+    sched_setaffinity(None, &before).unwrap();
+    assert!(alone.0.contains("count=1.") && alone.1.contains("count=3."), "{alone:?}");
 }
 
 #[test]

@@ -219,3 +219,66 @@ fn in_another_thread_of_the_master_during_the_fork() {
         before.assert_unchanged();
     });
 }
+
+/// The program's own hook takes backtraces, which the standard library does under a lock. A worker must not inherit that lock, taken: it could not
+/// panic any more.
+#[test]
+fn in_a_hook_that_takes_a_backtrace_during_the_fork() {
+    let _watch = common::watchdog();
+    let env = [("RUST_BACKTRACE", "1")];
+    common::alone_with("in_a_hook_that_takes_a_backtrace_during_the_fork", &env, || {
+        std::panic::set_hook(Box::new(|_| {
+            // As a hook that prints would: with the lock of standard error in the midst of it.
+            let text = std::backtrace::Backtrace::force_capture().to_string();
+            let _quiet = std::io::stderr().lock();
+            assert!(!text.is_empty());
+        }));
+        // The program's debug information is read once, here, and not by every worker anew.
+        catch_unwind(|| std::panic::panic_any(())).unwrap_err();
+        let before = Belongings::now();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        let _printing = std::io::stdout().lock();
+                        catch_unwind(|| std::panic::panic_any(())).unwrap_err();
+                    }
+                });
+            }
+            for round in 0..20 {
+                let error = pool(2).map(0..10, |_, i| assert_ne!(i, round % 10)).unwrap_err();
+                assert_eq!(error.item(), Some(round % 10));
+                assert!(error.backtrace().is_some_and(|text| text.contains("panic_everywhere")), "{error}");
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        before.assert_unchanged();
+    });
+}
+
+/// A hook that waits for the thread which forks, and one that maps itself, hold up a fork for a while and no longer.
+#[test]
+fn in_a_hook_that_waits_for_a_map_or_maps_itself() {
+    let _watch = common::watchdog();
+    common::alone("in_a_hook_that_waits_for_a_map_or_maps_itself", || {
+        let before = Belongings::now();
+        let (map, mapped) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let (tell, wait) = (map.0, std::sync::Mutex::new(mapped.1));
+        std::panic::set_hook(Box::new(move |_| {
+            assert_eq!(pool(2).map(0..10, |_, i| i).unwrap(), (0..10).collect::<Vec<_>>());
+            tell.send(()).unwrap();
+            assert_eq!(wait.lock().unwrap().recv(), Ok(Some(5)));
+        }));
+        // Installs this crate's hook around that one.
+        assert_eq!(pool(1).map(0..3, |_, i| i).unwrap(), [0, 1, 2]);
+        std::thread::scope(|scope| {
+            let panicking = scope.spawn(|| catch_unwind(|| std::panic::panic_any(())).unwrap_err());
+            map.1.recv().unwrap();
+            let error = pool(2).map(0..10, |_, i| assert_ne!(i, 5)).unwrap_err();
+            mapped.0.send(error.item()).unwrap();
+            panicking.join().unwrap();
+        });
+        before.assert_unchanged();
+    });
+}

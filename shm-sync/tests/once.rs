@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
+use common::{
+    fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_stopped, wait_until, watchdog,
+};
 use shm_sync::{ErrorKind, Once, Primitive};
 use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -226,6 +228,25 @@ fn a_signal_ends_an_interruptible_wait() {
     waiter.expect_success();
     counters[1].store(1, SeqCst);
     running.expect_success();
+}
+
+#[test]
+fn a_stopped_runner_is_waited_for() {
+    let _watchdog = watchdog();
+    let (once, counters) = (once(), shared_counters());
+    let running = runner(&once, counters);
+    running.kill(libc::SIGSTOP);
+    wait_stopped(&running);
+    counters[1].store(1, SeqCst);
+    let waiter = fork(|| once.call_once(|| panic!("another runs it")).unwrap());
+    wait_asleep(&waiter);
+    assert_eq!(kind(once.try_call_once_force(|_| ())), Some(ErrorKind::Busy));
+    let beyond_the_re_checks = Duration::from_millis(300);
+    assert_eq!(kind(once.call_once_force_timeout(beyond_the_re_checks, |_| ())), Some(ErrorKind::TimedOut));
+    running.kill(libc::SIGCONT);
+    running.expect_success();
+    waiter.expect_success();
+    assert!(once.is_completed());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_until, watchdog};
+use common::{
+    fork, fresh_name, rounds, shared_bytes, shared_counters, wait_asleep, wait_stopped, wait_until, watchdog,
+};
 use shm_sync::{Error, ErrorKind, LockError, Primitive, RecursiveMutex};
 use shm_testkit::in_threads;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -190,6 +192,32 @@ fn unrecovered_news_poison_until_repaired() {
     left.set(6);
     drop(left.recover());
     assert_eq!(mutex.lock().unwrap().get(), 6);
+}
+
+#[test]
+fn a_stopped_holder_is_waited_for() {
+    let _watchdog = watchdog();
+    let (mutex, step) = (RecursiveMutex::anonymous(0u32).unwrap(), &shared_counters()[0]);
+    let holder = fork(|| {
+        let (outer, inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
+        inner.set(1);
+        drop(inner);
+        step.store(1, SeqCst);
+        // Stopped here, with the lock, which it has taken twice and given up once.
+        wait_until(|| step.load(SeqCst) == 2);
+        outer.set(2);
+    });
+    wait_until(|| step.load(SeqCst) == 1);
+    holder.kill(libc::SIGSTOP);
+    wait_stopped(&holder);
+    step.store(2, SeqCst);
+    assert_eq!(kind(mutex.try_lock()), Some(ErrorKind::Busy));
+    assert_eq!(kind(mutex.lock_timeout(Duration::from_millis(300))), Some(ErrorKind::TimedOut));
+    let waiter = fork(|| assert_eq!(mutex.lock().unwrap().get(), 2));
+    wait_asleep(&waiter);
+    holder.kill(libc::SIGCONT);
+    holder.expect_success();
+    waiter.expect_success();
 }
 
 #[test]
