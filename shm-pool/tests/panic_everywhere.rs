@@ -238,10 +238,12 @@ fn in_a_hook_that_takes_a_backtrace_during_the_fork() {
         let before = Belongings::now();
         let over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
+            let over = &over;
+            for prints in [false, true] {
+                scope.spawn(move || {
                     while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                        let _printing = std::io::stdout().lock();
+                        // A fork waits for this lock anyway; it must not wait for the hook with it in its hands.
+                        let _printing = prints.then(|| std::io::stdout().lock());
                         catch_unwind(|| std::panic::panic_any(())).unwrap_err();
                     }
                 });
