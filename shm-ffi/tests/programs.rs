@@ -48,7 +48,7 @@ fn run(name: &str, way: Way) {
             let mut command = Command::new("valgrind");
             // Children that complain end with this code too. What is only "possibly" lost is not looked at: a hash table of Rust's in a
             // static, to the middle of which alone a pointer leads, is taken for that.
-            command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
+            command.args(["--quiet", "--fair-sched=try", "--error-exitcode=9", "--leak-check=full"]);
             command.args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]).arg(&program);
             command
         }
