@@ -194,15 +194,11 @@ extern "C" fn count_fork() {
 /// ```
 #[inline]
 pub fn fork_count() -> u64 {
-    // Also keeps the linker from leaving out what registers the handlers.
-    if cfg!(not(miri)) {
-        std::hint::black_box(&raw const AT_LOAD);
-    }
     FORKS.load(Ordering::Relaxed)
 }
 
 /// Run by the loader, before `main` or within `dlopen`: no thread of this process can fork meanwhile and leave a child in which the registration is
-/// half done for ever, as it would be in a `Once` at first use.
+/// half done for ever, as it would be in a `Once` at first use. It stands beside what it is for, [`FORKS`], so no linker takes the one without the other.
 #[used]
 #[cfg_attr(not(miri), unsafe(link_section = ".init_array"))]
 static AT_LOAD: extern "C" fn() = register_fork_handlers;
