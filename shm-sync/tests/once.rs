@@ -52,7 +52,7 @@ fn it_runs_once_and_everybody_sees_what_it_did() {
     let _watchdog = watchdog();
     for _ in 0..rounds(50) {
         let counters = shared_counters();
-        let onces: Vec<_> = (0..100).map(|_| once()).collect();
+        let onces: Vec<_> = (0..200).map(|_| once()).collect();
         let children: Vec<_> = (0..3)
             .map(|seed| {
                 fork(|| {
