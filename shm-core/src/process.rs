@@ -198,7 +198,8 @@ pub fn fork_count() -> u64 {
 }
 
 /// Run by the loader, before `main` or within `dlopen`: no thread of this process can fork meanwhile and leave a child in which the registration is
-/// half done for ever, as it would be in a `Once` at first use. It stands beside what it is for, [`FORKS`], so no linker takes the one without the other.
+/// half done for ever, as it would be in a `Once` at first use. It stands in the module of what it is for, [`FORKS`], and so in its
+/// object file: a linker that takes objects out of a static library as they are needed takes both.
 #[used]
 #[cfg_attr(not(miri), unsafe(link_section = ".init_array"))]
 static AT_LOAD: extern "C" fn() = register_fork_handlers;

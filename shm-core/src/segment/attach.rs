@@ -176,13 +176,13 @@ fn attach_object(
         return Ok(Outcome::Gone);
     }
     // From here on nobody removes it as dead, and a removal before shows in the link count.
-    // (What was kept is persistent, so it is never dead, and the name has just led to it.)
+    // (What was kept is persistent, so it is never dead, it is this user's, and the name has just led to it.)
     let stat = match &known {
         Some(known) => known.stat,
         None => object::stat(fd.as_fd()).map_err(system("fstat"))?,
     };
     check_type("attach", &subject, &stat)?;
-    if known.as_ref().is_none_or(|known| known.user != stat.owner) {
+    if known.is_none() {
         check_owner("attach", &subject, &stat, options)?;
     }
     if linked && stat.links == 0 {

@@ -6,7 +6,7 @@
 //! would make what is there already are left out.
 //!
 //! What it costs is bounded: one segment in a process, at most [`LARGEST`] bytes, so no more than that stays allocated when its name is deleted by
-//! another process. Only persistent segments with a `shm://` name are kept (the others end with their last attachment, or would keep a file system
+//! another process. Only persistent segments of this user's with a `shm://` name are kept (the others end with their last attachment, or would keep a file system
 //! from being unmounted), and none whose pages were locked or advised on. It goes before a fork, when this process deletes a name, and when another is
 //! kept. And none is kept before it was attached twice in a row.
 
@@ -24,17 +24,17 @@ use crate::sys::{Access, locks};
 /// No longer mapping is kept.
 const LARGEST: usize = 1 << 20;
 
-/// What let this process open an object: as long as all this is the same, it could open it again.
+/// What let this process open an object of its user's own: as long as it is the same, it could open it again. (Whoever opens another's does so by a
+/// group, a list or a capability, which it may give up.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Permit {
     owner: u32,
     mode: u32,
-    user: u32,
 }
 
 impl Permit {
-    fn of(stat: &Stat) -> Permit {
-        Permit { owner: stat.owner, mode: stat.mode, user: geteuid().as_raw() }
+    fn of(stat: &Stat) -> Option<Permit> {
+        (stat.owner == geteuid().as_raw()).then_some(Permit { owner: stat.owner, mode: stat.mode })
     }
 
     /// The permit of an object that was opened by a name just now, if it may be kept one day.
@@ -48,7 +48,7 @@ impl Permit {
             && header.reserved_max <= LARGEST as u64
             && name.is_shm()
             && access != Access::CopyOnWrite;
-        fits.then(|| Permit::of(stat))
+        if fits { Permit::of(stat) } else { None }
     }
 }
 
@@ -63,8 +63,6 @@ pub(super) struct Known {
     pub(super) mapping: Mapping,
     /// What the name has just led to.
     pub(super) stat: Stat,
-    /// Who asked for that.
-    pub(super) user: u32,
     header: Header,
 }
 
@@ -116,13 +114,13 @@ impl Idle {
         let kept = self.kept.as_ref().filter(|kept| kept.key.2 == access as u8 && kept.name == *name)?;
         let stat = object::stat_name(name.path())
             .ok()
-            .filter(|stat| kept.is(stat) && Permit::of(stat) == kept.permit);
+            .filter(|stat| kept.is(stat) && Permit::of(stat) == Some(kept.permit));
         let Some(stat) = stat else {
             self.let_go();
             return None;
         };
-        let Kept { fd, mapping, permit, header, .. } = self.kept.take()?;
-        Some(Found { fd, known: Some(Known { mapping, stat, user: permit.user, header }) })
+        let Kept { fd, mapping, header, .. } = self.kept.take()?;
+        Some(Found { fd, known: Some(Known { mapping, stat, header }) })
     }
 
     /// Closes and unmaps what is kept.

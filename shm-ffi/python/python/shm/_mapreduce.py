@@ -58,42 +58,25 @@ class Local:
         raise AttributeError(f"this worker's local has no {name!r}: nothing was put there in this process")
 
 
-class _Critical:
-    """One worker of the map at a time. ``with pool.critical:``"""
+class _Section:
+    """A part of the function that workers enter one at a time: ``with pool.critical:``, ``with pool.ordered:``"""
 
-    __slots__ = ("_pool",)
+    __slots__ = ("_pool", "_enter", "_leave")
 
-    def __init__(self, pool: "MapReduce") -> None:
+    def __init__(self, pool: "MapReduce", enter: Callable[[int], None], leave: Callable[[int], None]) -> None:
         self._pool = pool
+        self._enter = enter
+        self._leave = leave
 
     def __enter__(self) -> None:
         if self._pool._serial_in != os.getpid():
-            _shm.enter_critical(id(self._pool))
+            self._enter(id(self._pool))
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         if self._pool._serial_in != os.getpid():
-            _shm.leave_critical(id(self._pool))
-
-
-class _Ordered:
-    """The items of the map one after the other, in input order. ``with pool.ordered:``"""
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, pool: "MapReduce") -> None:
-        self._pool = pool
-
-    def __enter__(self) -> None:
-        if self._pool._serial_in != os.getpid():
-            _shm.enter_ordered(id(self._pool))
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        if self._pool._serial_in != os.getpid():
-            _shm.leave_ordered(id(self._pool))
+            self._leave(id(self._pool))
 
 
 class MapReduce:
@@ -138,8 +121,8 @@ class MapReduce:
         self._is_ordered = ordered
         self._progress = progress
         self._threads_ok = threads_ok
-        self.critical = _Critical(self)
-        self.ordered = _Ordered(self)
+        self.critical = _Section(self, _shm.enter_critical, _shm.leave_critical)  # one worker of the map at a time
+        self.ordered = _Section(self, _shm.enter_ordered, _shm.leave_ordered)  # the items one after the other, in input order
         self.local = Local()
         self._serial_in: Optional[int] = None  # the process in which a map without workers is at work
 
