@@ -156,6 +156,12 @@ impl Error {
         error
     }
 
+    /// Adds the errno of a system call that the standard library has made.
+    pub(crate) fn caused_by(mut self, error: &std::io::Error) -> Error {
+        self.0.os = error.raw_os_error();
+        self
+    }
+
     /// Keeps everything but names another operation, for a step that serves several of them.
     pub(crate) fn during(mut self, operation: &'static str) -> Error {
         self.0.operation = operation;

@@ -176,6 +176,7 @@ pub(super) fn names_in(directory: &Path, operation: &'static str) -> Result<Vec<
             format_args!("the segments in {}", directory.display()),
             e.to_string(),
         )
+        .caused_by(&e)
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(system)? {
