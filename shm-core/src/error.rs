@@ -156,10 +156,17 @@ impl Error {
         error
     }
 
-    /// Adds the errno of a system call that the standard library has made.
-    pub(crate) fn caused_by(mut self, error: &std::io::Error) -> Error {
-        self.0.os = error.raw_os_error();
-        self
+    /// Makes an error of the standard library's, which has made the system call; its kind is [`ErrorKind::System`].
+    #[cold]
+    pub(crate) fn io(
+        operation: &'static str,
+        subject: impl fmt::Display,
+        reason: impl Into<String>,
+        error: &std::io::Error,
+    ) -> Error {
+        let mut made = Error::new(ErrorKind::System, operation, subject, reason);
+        made.0.os = error.raw_os_error();
+        made
     }
 
     /// Keeps everything but names another operation, for a step that serves several of them.
