@@ -228,7 +228,7 @@ for_each_kind! {
 fn hand_overs<K: Kind>() {
     let _watchdog = watchdog();
     let store = Store::<K>::new();
-    let (parties, rounds) = (3, rounds(2_000) as u64);
+    let (parties, rounds) = (3, rounds(500) as u64);
     let run = |party: u64| {
         for round in 0..rounds {
             let mut guard = store.lock.lock();

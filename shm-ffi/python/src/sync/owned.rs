@@ -116,8 +116,9 @@ macro_rules! take {
 #[cold]
 pub(super) fn not_held(py: Python<'_>, site: &Site, what: &str) -> PyErr {
     let text = format!(
-        "cannot release {}: this thread does not hold it {what}; only the thread that took it can release it",
-        site.label()
+        "cannot release {}: this thread does not hold it{}{what}; only the thread that took it can release it",
+        site.label(),
+        if what.is_empty() { "" } else { " " }
     );
     error::of_kind(py, ErrorKind::NotHeld, &text, None)
 }
@@ -136,13 +137,14 @@ impl Mutex {
         }
     }
 
-    pub(super) fn owned(&self) -> Owned<shm_sync::Mutex<()>> {
-        Owned { handle: self.inner.handle.clone(), address: self.inner.address }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Mutex(self.inner.handle.clone()))
     }
 }
 
 primitive!(
-    /// A lock that belongs to the thread that takes it, and that conditions wait with.
+    /// A lock that belongs to the thread that takes it.
     Mutex(Owned<shm_sync::Mutex<()>>), Owned::open, {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
@@ -176,6 +178,10 @@ impl RLock {
         } else {
             Err(not_held(py, &self.site, "").into())
         }
+    }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Recursive(self.inner.handle.clone()))
     }
 }
 
