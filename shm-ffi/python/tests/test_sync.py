@@ -398,17 +398,6 @@ def test_conditions():
         condition.wait(0)
     with pytest.raises(RuntimeError):
         condition.notify()
-    with pytest.raises(TypeError):
-        shm.Condition(shm.Lock())
-
-
-def test_two_conditions_share_a_mutex():
-    mutex = shm.Mutex()
-    full, free = shm.Condition(mutex), shm.Condition(mutex)
-    again = pickle.loads(pickle.dumps(full))
-    with free:
-        assert again.wait(0.01) is False
-        again.notify()
 
 
 def test_barriers():

@@ -46,6 +46,11 @@ impl Lock {
         }
     }
 
+    /// Another handle to it.
+    pub(super) fn handle(&self) -> ProcessMutex {
+        self.inner.clone()
+    }
+
     fn acquire_or_raise(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
         match self.take(py, block, timeout)? {
             Taken::Clean => Ok(true),

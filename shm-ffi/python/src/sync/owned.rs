@@ -138,13 +138,14 @@ impl Mutex {
         }
     }
 
-    pub(super) fn owned(&self) -> Owned<shm_sync::Mutex<()>> {
-        Owned { handle: self.inner.handle.clone(), address: self.inner.address }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Mutex(self.inner.handle.clone()))
     }
 }
 
 primitive!(
-    /// A lock that belongs to the thread that takes it, and that conditions wait with.
+    /// A lock that belongs to the thread that takes it.
     Mutex(Owned<shm_sync::Mutex<()>>), Owned::open, {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
@@ -178,6 +179,10 @@ impl RLock {
         } else {
             Err(not_held(py, &self.site, "").into())
         }
+    }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Recursive(self.inner.handle.clone()))
     }
 }
 
