@@ -156,6 +156,19 @@ impl Error {
         error
     }
 
+    /// Makes an error of the standard library's, which has made the system call; its kind is [`ErrorKind::System`].
+    #[cold]
+    pub(crate) fn io(
+        operation: &'static str,
+        subject: impl fmt::Display,
+        reason: impl Into<String>,
+        error: &std::io::Error,
+    ) -> Error {
+        let mut made = Error::new(ErrorKind::System, operation, subject, reason);
+        made.0.os = error.raw_os_error();
+        made
+    }
+
     /// Keeps everything but names another operation, for a step that serves several of them.
     pub(crate) fn during(mut self, operation: &'static str) -> Error {
         self.0.operation = operation;

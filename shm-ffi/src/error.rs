@@ -5,10 +5,11 @@
 
 #![allow(unsafe_code, reason = "exports C symbols")]
 
+use crate::input::fixed_text;
 use crate::status::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as _;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CString, c_char};
 use std::fmt::Display;
 
 /// Why a call failed. One word, so that a result travels in registers.
@@ -51,8 +52,11 @@ impl Failure {
         let Repr { status, text, errno } = *self.0;
         // A text with a zero byte in it would end there.
         let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
-        // While the thread's variables are being destroyed there is nobody left to read it.
-        let _ = LAST.try_with(|last| last.replace(Last { text, errno }));
+        let mut left = Some(Last { text, errno });
+        let _ = LAST.try_with(|last| left.take().map(|left| last.replace(left)));
+        if let Some(Last { text, errno }) = left {
+            LATE.set((fixed_text(text.as_bytes()), errno));
+        }
         status
     }
 }
@@ -63,8 +67,14 @@ struct Last {
     errno: i32,
 }
 
+/// Bytes for the text of an error, its zero byte included, once a thread's variables have been destroyed.
+const LATE_SIZE: usize = 1024;
+
 thread_local! {
     static LAST: RefCell<Last> = RefCell::new(Last { text: CString::default(), errno: 0 });
+    /// The same for the handlers of atexit(3), static destructors and the destructors of pthread_key_create(3), which run when `LAST` has gone. This
+    /// is never destroyed, and owns nothing that would be lost.
+    static LATE: Cell<([c_char; LATE_SIZE], i32)> = const { Cell::new(([0; LATE_SIZE], 0)) };
 }
 
 /// Returns the complete text of the last error of a call of this thread: what was attempted, on which name, why it failed, what to do.
@@ -76,8 +86,8 @@ thread_local! {
 /// Death: no shared memory is touched. A forked child begins with the text of the thread that forked it.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_last_error() -> *const c_char {
-    const NONE: &CStr = c"";
-    LAST.try_with(|last| last.borrow().text.as_ptr()).unwrap_or(NONE.as_ptr())
+    LAST.try_with(|last| last.borrow().text.as_ptr())
+        .unwrap_or_else(|_| LATE.with(|late| late.as_ptr().cast()))
 }
 
 /// Returns the errno of the system call behind the last error of this thread.
@@ -88,7 +98,7 @@ pub extern "C" fn shm_last_error() -> *const c_char {
 /// Death: no shared memory is touched.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_last_errno() -> i32 {
-    LAST.try_with(|last| last.borrow().errno).unwrap_or(0)
+    LAST.try_with(|last| last.borrow().errno).unwrap_or_else(|_| LATE.get().1)
 }
 
 impl From<shm_core::Error> for Failure {

@@ -120,8 +120,11 @@ fn kind_of(id: u64) -> u8 {
 fn slot(id: u64) -> Option<&'static Slot> {
     let index = (id & ((1 << INDEX_BITS) - 1)) as usize;
     let chunk = TABLE.get(index / CHUNK)?.load(Acquire);
-    // SAFETY: the pointer is null, or comes from `reserve`, which leaks what it allocates and publishes it complete.
-    unsafe { chunk.as_ref() }.map(|chunk| &chunk[index % CHUNK])
+    if chunk.is_null() {
+        return None;
+    }
+    // SAFETY: the pointer comes from `reserve`, which leaks what it allocates and publishes it complete.
+    Some(unsafe { &(*chunk)[index % CHUNK] })
 }
 
 /// Enters an object and returns its handle.
@@ -253,17 +256,19 @@ pub(crate) fn hold_quickly<H: Handle, G>(
     else {
         return false;
     };
-    let Some(place) = desk.put_if_room(id) else { return false };
+    if !desk.put_quickly(id) {
+        return false;
+    }
     membarrier::light();
     if slot.state.load(Acquire) == id {
         let object = slot.object.load(Relaxed).cast::<Boxed<H::Object>>();
         // SAFETY: as in `pin`; what `take` returns is left beside the id, and dropped before the id goes.
         if let Some(guard) = take(unsafe { &(*object).object }) {
-            desk.attach(place, held(guard));
+            desk.attach(At::QUICK, held(guard));
             return true;
         }
     }
-    remove_coldly(desk, place, slot, id);
+    remove_coldly(desk, slot, id);
     false
 }
 
@@ -272,20 +277,22 @@ pub(crate) fn hold_quickly<H: Handle, G>(
 pub(crate) fn unlock_quickly<H: Handle>(handle: H) -> bool {
     let id = handle.id();
     let (Some(slot), Some(desk)) = (slot(id), pin::desk_if_any()) else { return false };
-    let Some(place) = desk.unlock_newest(id) else { return false };
-    desk.clear(place);
+    if !desk.unlock_quickly(id) {
+        return false;
+    }
+    desk.clear(At::QUICK);
     membarrier::light();
     if slot.state.load(Relaxed) != id {
-        remove_coldly(desk, place, slot, id);
+        remove_coldly(desk, slot, id);
     }
     true
 }
 
-/// Clears a place, if that is still to be done, and does what that asks for, on a way where nothing may unwind.
+/// Clears the quick place, if that is still to be done, and does what that asks for, on a way where nothing may unwind.
 #[cold]
-fn remove_coldly(desk: &Desk, place: At, slot: &'static Slot, id: u64) {
+fn remove_coldly(desk: &Desk, slot: &'static Slot, id: u64) {
     crate::guard::guard(|| {
-        remove(desk, place, slot, id);
+        remove(desk, At::QUICK, slot, id);
         Ok(())
     });
 }
@@ -329,7 +336,7 @@ pub(crate) fn let_go<H: Handle>(handle: H, wanted: impl Fn(&Held) -> bool) -> Ou
     let id = handle.id();
     let desk = pin::desk();
     let Some(place) = desk.find(id, wanted) else { return Err(not_held(handle)) };
-    let is_inherited = desk.end(place);
+    let is_inherited = desk.end_guard(place);
     remove_id(desk, place, id);
     if is_inherited { Err(inherited(H::Object::NAME)) } else { Ok(()) }
 }

@@ -16,30 +16,34 @@ use crate::handle::settle_id;
 use crate::membarrier;
 pub(crate) use crate::sync::Held;
 use std::cell::{Cell, UnsafeCell};
+use std::iter;
 use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, fence};
 
 /// Places of a new desk: enough for calls within calls and a few locks. It doubles when it is full.
 const PLACES: usize = 16;
 
 /// One thread's places. Desks are never freed: a later thread takes over that of one that has ended.
 pub(crate) struct Desk {
+    /// The place of a mutex that was locked while this one was empty, which is the usual case. It lies here, so that a lock call need not load one
+    /// address after the other to find it.
+    quick: Place,
     /// Whether a thread has it.
     taken: AtomicBool,
     /// The places; a full desk gets new ones, and the old ones are left where another thread may still be looking at them.
     places: AtomicPtr<Places>,
-    /// The first of the places and how many there are, for the thread itself: every step less counts in a lock call.
+    /// The first of the other places, and where they end, for the thread itself: every step less counts.
     first: Cell<*const Place>,
-    len: Cell<usize>,
-    /// All places from here on are empty; at most `len`. Written by the thread only.
-    top: AtomicUsize,
+    end: Cell<At>,
+    /// All of the others from here on are empty; at most `end`.
+    top: Cell<At>,
     /// The desk that was made before this one.
     older: *const Desk,
 }
 
-// SAFETY: other threads look at the atomics only; guards, `first` and `len` are touched by the thread that has the desk (and `older` never changes).
+// SAFETY: other threads look at the atomics only; guards and cells are touched by the thread that has the desk (and `older` never changes).
 // A desk changes hands by an acquire of `taken`, or in a forked child, which has one thread.
 unsafe impl Sync for Desk {}
 
@@ -58,6 +62,14 @@ struct Place {
 }
 
 impl Place {
+    fn empty() -> Place {
+        Place {
+            id: AtomicU64::new(0),
+            holds: Cell::new(false),
+            guard: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
     /// The guard, if there is one. Only in the desk's thread.
     #[inline(always)]
     fn held(&self) -> Option<&Held> {
@@ -66,9 +78,25 @@ impl Place {
     }
 }
 
-/// The number of a place, which the desk has given out itself.
-#[derive(Clone, Copy)]
+/// Where a place lies behind the first one, in bytes, or [`At::QUICK`]; the desk has given it out itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct At(usize);
+
+impl At {
+    const FIRST: At = At(0);
+    /// The quick place.
+    pub(crate) const QUICK: At = At(usize::MAX);
+
+    #[inline(always)]
+    fn next(self) -> At {
+        At(self.0 + size_of::<Place>())
+    }
+
+    #[inline(always)]
+    fn previous(self) -> Option<At> {
+        self.0.checked_sub(size_of::<Place>()).map(At)
+    }
+}
 
 static NEWEST: AtomicPtr<Desk> = AtomicPtr::new(ptr::null_mut());
 
@@ -110,12 +138,13 @@ fn take_desk() -> &'static Desk {
 fn new_desk() -> &'static Desk {
     let places = Box::into_raw(empty_places(PLACES, ptr::null()));
     let desk = Box::leak(Box::new(Desk {
+        quick: Place::empty(),
         taken: AtomicBool::new(true),
         places: AtomicPtr::new(places),
         // SAFETY: from a box that is never freed.
         first: Cell::new(unsafe { (*places).all.as_ptr() }),
-        len: Cell::new(PLACES),
-        top: AtomicUsize::new(0),
+        end: Cell::new(At(PLACES * size_of::<Place>())),
+        top: Cell::new(At::FIRST),
         older: NEWEST.load(Acquire),
     }));
     while let Err(newer) = NEWEST.compare_exchange(desk.older.cast_mut(), desk, AcqRel, Acquire) {
@@ -125,12 +154,7 @@ fn new_desk() -> &'static Desk {
 }
 
 fn empty_places(len: usize, former: *const Places) -> Box<Places> {
-    let empty = || Place {
-        id: AtomicU64::new(0),
-        holds: Cell::new(false),
-        guard: UnsafeCell::new(MaybeUninit::uninit()),
-    };
-    Box::new(Places { all: (0..len).map(|_| empty()).collect(), _former: former })
+    Box::new(Places { all: (0..len).map(|_| Place::empty()).collect(), _former: former })
 }
 
 fn desks() -> impl Iterator<Item = &'static Desk> {
@@ -145,7 +169,7 @@ fn desks() -> impl Iterator<Item = &'static Desk> {
 
 /// Whether the object of this id stands on any desk. After a heavy barrier.
 pub(crate) fn anybody_uses(id: u64) -> bool {
-    desks().any(|desk| desk.places().iter().any(|place| place.id.load(Acquire) == id))
+    desks().any(|desk| desk.all().any(|place| place.id.load(Acquire) == id))
 }
 
 /// Whether no other thread has a desk. After a fence.
@@ -161,12 +185,19 @@ impl Desk {
         unsafe { &(*self.places.load(Acquire)).all }
     }
 
+    fn all(&self) -> impl Iterator<Item = &Place> {
+        iter::once(&self.quick).chain(self.places())
+    }
+
     #[inline(always)]
     fn place(&self, at: At) -> &Place {
-        debug_assert!(at.0 < self.places().len());
-        // SAFETY: an index comes from `put` or `find` of this desk, whose thread this is, so it was within the places then; they only get more,
-        // and are never freed.
-        unsafe { &*self.first.get().add(at.0) }
+        if at == At::QUICK {
+            return &self.quick;
+        }
+        debug_assert!(at.0 < self.end.get().0);
+        // SAFETY: an offset comes from this desk, whose thread this is, so it was that of one of the places then; they only get more, in the same
+        // order, and are never freed.
+        unsafe { &*self.first.get().byte_add(at.0) }
     }
 
     /// Puts an id on the desk; `handle` says what has to follow. Returns the place.
@@ -181,13 +212,13 @@ impl Desk {
     /// The same on a desk that is not full.
     #[inline(always)]
     pub(crate) fn put_if_room(&self, id: u64) -> Option<At> {
-        let at = self.top.load(Relaxed);
-        if at >= self.len.get() {
+        let at = self.top.get();
+        if at == self.end.get() {
             return None;
         }
-        self.top.store(at + 1, Relaxed);
-        self.place(At(at)).id.store(id, Relaxed);
-        Some(At(at))
+        self.top.set(at.next());
+        self.place(at).id.store(id, Relaxed);
+        Some(at)
     }
 
     #[cold]
@@ -196,17 +227,28 @@ impl Desk {
         self.put(id)
     }
 
+    /// The same in the quick place, if that is empty.
+    #[inline(always)]
+    pub(crate) fn put_quickly(&self, id: u64) -> bool {
+        let is_empty = self.quick.id.load(Relaxed) == 0;
+        if is_empty {
+            self.quick.id.store(id, Relaxed);
+        }
+        is_empty
+    }
+
     /// Empties a place that holds no guard.
     #[inline(always)]
     pub(crate) fn clear(&self, at: At) {
         self.place(at).id.store(0, Release);
-        let mut top = self.top.load(Relaxed);
-        if top == at.0 + 1 {
-            top = at.0;
-            while top > 0 && self.place(At(top - 1)).id.load(Relaxed) == 0 {
-                top -= 1;
+        if at != At::QUICK && self.top.get() == at.next() {
+            let mut top = at;
+            while let Some(below) = top.previous()
+                && self.place(below).id.load(Relaxed) == 0
+            {
+                top = below;
             }
-            self.top.store(top, Relaxed);
+            self.top.set(top);
         }
     }
 
@@ -219,20 +261,25 @@ impl Desk {
         place.holds.set(true);
     }
 
-    /// The place of the newest guard for this id that `wanted` knows, or that is inherited.
+    /// The place of the newest guard for this id that `wanted` knows; if there is none, of one that is inherited.
     #[inline(always)]
     pub(crate) fn find(&self, id: u64, wanted: impl Fn(&Held) -> bool) -> Option<At> {
-        let mut at = self.top.load(Relaxed);
-        while at > 0 {
-            at -= 1;
-            let place = self.place(At(at));
-            if place.id.load(Relaxed) == id
-                && place.held().is_some_and(|held| wanted(held) || matches!(held, Held::Inherited(_)))
-            {
-                return Some(At(at));
-            }
-        }
-        None
+        self.newest(id, wanted).or_else(|| self.find_inherited(id))
+    }
+
+    #[cold]
+    fn find_inherited(&self, id: u64) -> Option<At> {
+        self.newest(id, |held| matches!(held, Held::Inherited(_)))
+    }
+
+    #[inline(always)]
+    fn newest(&self, id: u64, wanted: impl Fn(&Held) -> bool) -> Option<At> {
+        let fits = |&at: &At| {
+            let place = self.place(at);
+            place.id.load(Relaxed) == id && place.held().is_some_and(&wanted)
+        };
+        let places = iter::successors(self.top.get().previous(), |at| at.previous());
+        places.chain([At::QUICK]).find(fits)
     }
 
     /// Whether the guard in a place was held by the process that this one was forked from.
@@ -254,7 +301,7 @@ impl Desk {
     /// It is not moved out first: the processor would have to wait for it to be written (a load that is wider than the stores before it is not
     /// forwarded), which takes as long as the rest of an unlock.
     #[inline(always)]
-    pub(crate) fn end(&self, at: At) -> bool {
+    pub(crate) fn end_guard(&self, at: At) -> bool {
         let place = self.place(at);
         if !place.holds.replace(false) {
             return false;
@@ -275,35 +322,32 @@ impl Desk {
         }
     }
 
-    /// Unlocks the mutex with this id if it is what was left on the desk last; the id stays in its place.
+    /// Unlocks the mutex with this id if it is what was left in the quick place; the id stays there.
     #[inline(always)]
-    pub(crate) fn unlock_newest(&self, id: u64) -> Option<At> {
-        let at = At(self.top.load(Relaxed).checked_sub(1)?);
-        let place = self.place(at);
+    pub(crate) fn unlock_quickly(&self, id: u64) -> bool {
+        let place = &self.quick;
         if place.id.load(Relaxed) != id || !place.holds.get() {
-            return None;
+            return false;
         }
         // SAFETY: there is a guard, and this is the desk's thread; once it is dropped the place says that there is none.
         unsafe {
-            let Held::Mutex(guard) = (*place.guard.get()).assume_init_mut() else { return None };
+            let Held::Mutex(guard) = (*place.guard.get()).assume_init_mut() else { return false };
             place.holds.set(false);
             ptr::drop_in_place(guard);
         }
-        Some(at)
+        true
     }
 
     /// Whether this thread holds something through the handle with this id.
     pub(crate) fn holds(&self, id: u64) -> bool {
-        self.places().iter().any(|place| place.holds.get() && place.id.load(Relaxed) == id)
+        self.all().any(|place| place.holds.get() && place.id.load(Relaxed) == id)
     }
 
     /// Clears what was held through this handle by the process that this one was forked from.
     pub(crate) fn forget_inherited(&self, id: u64) {
-        for (at, place) in self.places().iter().enumerate() {
-            if place.id.load(Relaxed) == id && matches!(place.held(), Some(Held::Inherited(_))) {
-                self.end(At(at));
-                self.clear(At(at));
-            }
+        while let Some(at) = self.find_inherited(id) {
+            self.end_guard(at);
+            self.clear(at);
         }
     }
 
@@ -317,20 +361,20 @@ impl Desk {
             unsafe { ptr::copy_nonoverlapping(old.guard.get(), new.guard.get(), 1) };
         }
         self.first.set(new.all.as_ptr());
-        self.len.set(new.all.len());
+        self.end.set(At(size_of_val(new.all.as_slice())));
         self.places.store(Box::into_raw(new), Release);
     }
 
     /// Clears everything, without ending a guard, and calls `each` with the ids that stood there.
     fn abandon(&self, mut each: impl FnMut(u64)) {
-        for place in self.places() {
+        for place in self.all() {
             place.holds.set(false);
             let id = place.id.swap(0, AcqRel);
             if id != 0 {
                 each(id);
             }
         }
-        self.top.store(0, Relaxed);
+        self.top.set(At::FIRST);
     }
 }
 
@@ -366,7 +410,7 @@ extern "C" fn in_child() {
             desk.taken.store(false, Relaxed);
             continue;
         }
-        for place in desk.places() {
+        for place in desk.all() {
             if place.holds.get() {
                 // SAFETY: there is a guard, and the child's only thread is the one that has the desk.
                 let seat = match unsafe { (*place.guard.get()).assume_init_read() } {

@@ -250,7 +250,6 @@ fn calls(text: &mut String, all: &BTreeMap<&str, &Function>, kinds: &BTreeSet<St
                 writeln!(text, "    ALONE((void){bad});").unwrap();
             } else {
                 // A place for a primitive is an address first.
-                // A place for a primitive is an address first.
                 let other = if argument == "address" { "MISALIGNED" } else { "INVALID_ARGUMENT" };
                 writeln!(
                     text,

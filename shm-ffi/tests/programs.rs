@@ -101,7 +101,7 @@ macro_rules! programs {
     };
 }
 
-programs! { smoke arrays segments misuse threads wrapper locks waits pool executor kinds sizes surface }
+programs! { smoke arrays segments misuse late threads wrapper locks waits pool executor kinds sizes surface }
 
 #[test]
 fn threads_in_a_sandbox() {

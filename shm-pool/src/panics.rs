@@ -66,7 +66,7 @@ pub(crate) fn prepare() {
             if is_there { backtrace.to_string() } else { String::new() }
         };
         let location = info.location().map_or(String::new(), |location| location.to_string());
-        LAST_PANIC.set(Some(Panic { message: text_of(info.payload()), location, backtrace }));
+        put_back(Some(Panic { message: text_of(info.payload()), location, backtrace }));
     }));
 }
 
@@ -133,7 +133,7 @@ impl NoPanics {
 
 /// What was noted of the panic with this payload.
 pub(crate) fn last(payload: &(dyn Any + Send)) -> Panic {
-    let noted = LAST_PANIC.take();
+    let noted = take_noted();
     // `resume_unwind` calls no hook: then the note, if there is one, is of another panic.
     let message = text_of(payload);
     noted.filter(|panic| panic.message == message).unwrap_or(Panic { message, ..Panic::default() })
@@ -141,12 +141,13 @@ pub(crate) fn last(payload: &(dyn Any + Send)) -> Panic {
 
 /// The note of the last panic, for [`put_back`] after something that may panic as well.
 pub(crate) fn take_noted() -> Option<Panic> {
-    LAST_PANIC.take()
+    // In a handler of atexit(3) the thread's variables are gone, and there are no notes.
+    LAST_PANIC.try_with(Cell::take).unwrap_or_default()
 }
 
 /// Makes this the last panic's note again.
 pub(crate) fn put_back(noted: Option<Panic>) {
-    LAST_PANIC.set(noted);
+    let _ = LAST_PANIC.try_with(|last| last.set(noted));
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> String {

@@ -4,12 +4,23 @@
 //! again at the child's end, which does not run the usual exit handlers. Buffers that the program made itself (a `BufWriter`) are its own business: a worker
 //! drops nothing that it inherited, so what they hold is written once, by the parent.
 
-#![allow(unsafe_code, reason = "fflush is only reachable through libc")]
+#![allow(unsafe_code, reason = "C's streams are only reachable through libc")]
 
 use std::cell::RefCell;
+use std::ffi::c_int;
 use std::io::{self, StderrLock, StdoutLock, Write};
 
 use crate::panics::{NoPanics, Waiting};
+
+unsafe extern "C" {
+    // stdin(3)
+    static stdin: *mut libc::FILE;
+    static stdout: *mut libc::FILE;
+    static stderr: *mut libc::FILE;
+    // flockfile(3)
+    fn ftrylockfile(stream: *mut libc::FILE) -> c_int;
+    fn funlockfile(stream: *mut libc::FILE);
+}
 
 /// Keeps standard output and error quiet and their buffers empty while it lives, for a fork.
 ///
@@ -53,7 +64,20 @@ pub(crate) fn flush() {
     flush_c();
 }
 
+/// Flushes all of C's output streams, or only standard output and error while another thread reads standard input.
+///
+/// `fflush(NULL)` takes the lock of each stream, also of those for input, and a thread that waits in `fgets(stdin)` has that lock until input comes. What lies
+/// in streams that the program has opened itself may be written twice then.
 fn flush_c() {
-    // SAFETY: `fflush` accepts NULL for all output streams, and locks each of them.
-    unsafe { libc::fflush(std::ptr::null_mut()) };
+    // SAFETY: the C library sets these three before `main`, to objects of its own that `fclose` does not free. What is unlocked was locked by this thread just
+    // before. `fflush` takes a stream, or NULL for all of them, and locks what it flushes.
+    unsafe {
+        if ftrylockfile(stdin) == 0 {
+            libc::fflush(std::ptr::null_mut());
+            funlockfile(stdin);
+        } else {
+            libc::fflush(stdout);
+            libc::fflush(stderr);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 
 use common::pool;
 
@@ -87,6 +88,49 @@ fn threads_of_a_worker_can_print() {
     }
     let text = output_of("threads_of_a_worker_can_print");
     assert!(count(&text, "<thread 1>") == 1 && count(&text, "<thread 2>") == 1, "{text}");
+}
+
+#[test]
+fn a_thread_that_waits_for_input_holds_no_fork_up() {
+    unsafe extern "C" {
+        static stdin: *mut libc::FILE;
+        fn ftrylockfile(stream: *mut libc::FILE) -> libc::c_int;
+        fn funlockfile(stream: *mut libc::FILE);
+    }
+    if is_inner() {
+        let (input, mut line_comes) = std::io::pipe().unwrap();
+        // SAFETY: two descriptors of this process.
+        assert_eq!(unsafe { libc::dup2(input.as_raw_fd(), 0) }, 0);
+        let reader = std::thread::spawn(|| {
+            let mut line = [0; 10];
+            // SAFETY: the array has room for so many bytes, and the stream is C's own.
+            unsafe { libc::fgets(line.as_mut_ptr(), line.len() as libc::c_int, stdin) };
+            line[0]
+        });
+        // SAFETY: as above; whoever has locked it unlocks it.
+        while unsafe { ftrylockfile(stdin) } == 0 {
+            // SAFETY: this thread has just locked it.
+            unsafe { funlockfile(stdin) };
+            std::thread::yield_now();
+        }
+        print!("<rust before>");
+        c_print("<c before>");
+        pool(2)
+            .map(0..2, |_, i| {
+                print!("<rust {i}>");
+                c_print(&format!("<c {i}>"));
+            })
+            .unwrap();
+        assert!(!reader.is_finished());
+        line_comes.write_all(b"x\n").unwrap();
+        assert_eq!(reader.join().unwrap(), b'x' as libc::c_char);
+        return;
+    }
+    let text = output_of("a_thread_that_waits_for_input_holds_no_fork_up");
+    for part in ["before", "0", "1"] {
+        assert_eq!(count(&text, &format!("<rust {part}>")), 1, "{part} in {text}");
+        assert_eq!(count(&text, &format!("<c {part}>")), 1, "{part} in {text}");
+    }
 }
 
 #[test]

@@ -491,9 +491,8 @@ pub(super) fn absolute(name: SegmentName) -> Result<SegmentName> {
     if name.path().is_absolute() {
         return Ok(name);
     }
-    let path = std::path::absolute(name.path()).map_err(|e| {
-        Error::new(ErrorKind::System, "find", &name, format!("the working directory is unknown: {e}"))
-    })?;
+    let path = std::path::absolute(name.path())
+        .map_err(|e| Error::io("find", &name, format!("the working directory is unknown: {e}"), &e))?;
     SegmentName::file(path)
 }
 

@@ -225,10 +225,8 @@ impl Lease {
     /// # Ok::<(), shm_core::Error>(())
     /// ```
     pub fn attach_with(&self, options: &SegmentOptions) -> Result<Segment> {
-        let fd = self
-            .fd
-            .try_clone()
-            .map_err(|e| Error::new(ErrorKind::System, "attach", SUBJECT, format!("dup failed: {e}")))?;
+        let fd =
+            self.fd.try_clone().map_err(|e| Error::io("attach", SUBJECT, format!("dup failed: {e}"), &e))?;
         options.attach_descriptor(fd)
     }
 

@@ -8,7 +8,7 @@ use super::attach::{self, Fault};
 use super::options::SegmentOptions;
 use super::remove;
 use crate::contents::{self, Entry, EntryKind};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::header::{HeaderError, LEASE_AT, LENGTH_AT, Lifetime, SegmentKind, u64_at};
 use crate::layout::ArrayLayout;
 use crate::name::{AsSegmentName, SHM_DIR, SegmentName};
@@ -170,12 +170,7 @@ pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<SegmentInfo>> {
 /// The regular files of a directory as names.
 pub(super) fn names_in(directory: &Path, operation: &'static str) -> Result<Vec<SegmentName>> {
     let system = |e: std::io::Error| {
-        Error::new(
-            ErrorKind::System,
-            operation,
-            format_args!("the segments in {}", directory.display()),
-            e.to_string(),
-        )
+        Error::io(operation, format_args!("the segments in {}", directory.display()), e.to_string(), &e)
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(system)? {

@@ -454,22 +454,49 @@ public:
     template <class Action>
     void call_force(Action action)
     {
-        forced<Action> call{action, nullptr};
-        const shm_status_t status = shm_once_call_force(get(), forced<Action>::call, &call);
-        if (call.thrown)
-            std::rethrow_exception(call.thrown);
-        check(status);
+        forced<Action> call(action);
+        call.finish(shm_once_call_force(get(), forced<Action>::call, &call));
     }
 
-    /// The same, if nobody else is at it, or not any more at the deadline.
+    /// Whether it was done, by this call or before, also after a runner's death; false if somebody else is at it.
+    template <class Action>
+    bool try_call_force(Action action)
+    {
+        forced<Action> call(action);
+        const shm_status_t status = shm_once_try_call_force(get(), forced<Action>::call, &call);
+        if (status == SHM_STATUS_BUSY)
+            return false;
+        call.finish(status);
+        return true;
+    }
+
+    /// Whether it was done in time, also after a runner's death; false if somebody else is at it at the deadline.
     template <class Action, class Clock, class Duration>
     bool call_force_until(Action action, const std::chrono::time_point<Clock, Duration> &deadline)
     {
-        forced<Action> call{action, nullptr};
+        forced<Action> call(action);
         const shm_status_t status = shm_once_call_force_until_ns(get(), forced<Action>::call, &call, detail::deadline_of(deadline));
-        if (call.thrown)
-            std::rethrow_exception(call.thrown);
-        return detail::unless(SHM_STATUS_TIMED_OUT, status);
+        if (status == SHM_STATUS_TIMED_OUT)
+            return false;
+        call.finish(status);
+        return true;
+    }
+
+    template <class Action, class Rep, class Period>
+    bool call_force_for(Action action, const std::chrono::duration<Rep, Period> &time)
+    {
+        return call_force_until(std::move(action), std::chrono::steady_clock::now() + time);
+    }
+
+    template <class Action>
+    wait_status call_force_interruptible(Action action, std::int64_t deadline_ns = SHM_FOREVER)
+    {
+        forced<Action> call(action);
+        const shm_status_t status = shm_once_call_force_interruptible_ns(get(), forced<Action>::call, &call, deadline_ns);
+        if (status == SHM_STATUS_TIMED_OUT || status == SHM_STATUS_INTERRUPTED)
+            return detail::ended(status);
+        call.finish(status);
+        return wait_status::done;
     }
 
     /// Whether it was done, by this call or before; false if somebody else is at it.
@@ -521,22 +548,31 @@ public:
     }
 
 private:
+    /// What detail::guarded is, for an action that is told whether a runner died.
     template <class Action>
-    struct forced {
-        Action &action;
-        std::exception_ptr thrown;
+    class forced {
+    public:
+        explicit forced(Action &action) : bound_{action, false}, guarded_(bound_) {}
 
         static std::int32_t call(void *self, std::int32_t previous_died)
         {
             forced &me = *static_cast<forced *>(self);
-            try {
-                me.action(previous_died != 0);
-                return 0;
-            } catch (...) {
-                me.thrown = std::current_exception();
-                return 1;
-            }
+            me.bound_.previous_died = previous_died != 0;
+            return detail::guarded<bound>::call(&me.guarded_);
         }
+
+        void finish(shm_status_t status) { guarded_.finish(status); }
+
+    private:
+        struct bound {
+            Action &action;
+            bool previous_died;
+
+            void operator()() { action(previous_died); }
+        };
+
+        bound bound_;
+        detail::guarded<bound> guarded_;
     };
 };
 

@@ -1,9 +1,11 @@
 """`shm.compat.sharedmem.parallel`: OpenMP's parallel region, which in the original does not start under Python 3."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -200,6 +202,63 @@ def test_a_worker_that_ends(fail, text, where):
             elif last:
                 fail()
             if where == "barrier":
+                p.barrier()
+
+
+def test_a_worker_that_is_killed_while_it_says_why_it_fails():
+    def cut_off(descriptor, said):
+        write(descriptor, said[: len(said) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write = os.write
+    with pytest.raises(ParallelException, match="SIGKILL"):
+        with Parallel(num_threads=3) as p:
+            if p.rank == 1:
+                os.write = cut_off  # in this process only
+                raise ValueError("x" * 1000)
+            p.barrier()
+
+
+class Exits(Exception):
+    """Ends whoever reads it, but the process that has made it."""
+
+    def __init__(self, pid):
+        super().__init__(pid)
+        if pid != os.getpid():
+            sys.exit("it was read")
+
+
+def test_an_exception_that_cannot_be_read_back():
+    with pytest.raises(ParallelException, match="Exits"):
+        with Parallel(num_threads=3) as p:
+            if p.rank == 1:
+                raise Exits(os.getpid())
+            p.barrier()
+
+
+def test_no_thread_to_watch_the_workers_with(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            with Parallel(num_threads=3) as p:
+                p.barrier()
+
+
+def test_no_descriptor_to_watch_a_worker_with(monkeypatch):
+    def refuse(pid):
+        if asked:
+            raise OSError(errno.EMFILE, "too many open files")
+        asked.append(pid)
+        return pidfd_open(pid)
+
+    asked, pidfd_open = [], os.pidfd_open
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        with pytest.raises(OSError, match="too many"):
+            with Parallel(num_threads=3) as p:
                 p.barrier()
 
 

@@ -11,6 +11,7 @@ use crate::status::*;
 use shm_pool::{Error, Exit};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 
 /// How a worker ended.
@@ -59,13 +60,24 @@ struct Last {
     unfinished: Vec<Range<u64>>,
 }
 
+impl Last {
+    const NONE: Last = Last { failures: Vec::new(), unfinished: Vec::new() };
+}
+
 thread_local! {
-    static LAST: RefCell<Last> = RefCell::default();
+    static LAST: RefCell<Last> = const { RefCell::new(Last::NONE) };
+    /// The same for runs in handlers of atexit(3) and the like, when the thread's variables have been destroyed. This one never is.
+    static LATE: ManuallyDrop<RefCell<Last>> = const { ManuallyDrop::new(RefCell::new(Last::NONE)) };
+}
+
+/// What the last run of this thread has left.
+fn last<R>(work: impl FnOnce(&RefCell<Last>) -> R) -> R {
+    if LAST.try_with(|_| ()).is_ok() { LAST.with(work) } else { LATE.with(|late| work(late)) }
 }
 
 /// A run begins: what was noted of the one before is gone.
 pub(super) fn begin() {
-    LAST.take();
+    last(RefCell::take);
 }
 
 /// Notes the items that a run has left out: in workers, or in the master.
@@ -75,7 +87,7 @@ pub(super) fn skipped(failures: &[Error], first: u64, in_master: Vec<Noted>) {
 
 /// Notes failures, and what is unfinished because of them.
 pub(super) fn leave(failures: Vec<Noted>, unfinished: Vec<Range<u64>>) {
-    LAST.replace(Last { failures, unfinished });
+    last(|last| last.replace(Last { failures, unfinished }));
 }
 
 /// Notes why a run failed.
@@ -156,7 +168,7 @@ pub(super) fn noted(error: &Error, first: u64) -> Noted {
 /// Death: no shared memory is touched.
 #[unsafe(no_mangle)]
 pub extern "C" fn shm_pool_failure_count() -> u64 {
-    LAST.with_borrow(|last| last.failures.len() as u64)
+    last(|last| last.borrow().failures.len() as u64)
 }
 
 /// Tells of one failure of the last run of this thread.
@@ -175,7 +187,8 @@ pub unsafe extern "C" fn shm_pool_failure(
     guard(|| {
         // SAFETY: the pointers are NULL or as the header says.
         let (failure, text) = unsafe { (Description::of(failure, "failure")?, Output::wanted(text)) };
-        LAST.with_borrow(|last| {
+        last(|last| {
+            let last = last.borrow();
             let noted = input::size("index", index).ok().and_then(|index| last.failures.get(index));
             let Some(noted) = noted else { return Err(no_such("failure", index, last.failures.len())) };
             failure.put(&noted.failure);
@@ -196,7 +209,8 @@ pub unsafe extern "C" fn shm_pool_unfinished(index: u64, first: *mut u64, end: *
     guard(|| {
         // SAFETY: the pointers are NULL or as the header says.
         let (first, end) = unsafe { (Output::of(first, "first")?, Output::of(end, "end")?) };
-        LAST.with_borrow(|last| {
+        last(|last| {
+            let last = last.borrow();
             let range = input::size("index", index).ok().and_then(|index| last.unfinished.get(index));
             let Some(range) = range else {
                 return Err(no_such("unfinished range", index, last.unfinished.len()));

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -52,6 +53,61 @@ static void take_and_give(Lock &a, Lock &b)
     a.unlock();
     CHECK(b.try_lock_until(std::chrono::steady_clock::now()) && status_of([&] { b.detach(); }) == SHM_STATUS_LOCK_HELD);
     b.unlock();
+}
+
+/// What a once is told after a death, in each form of waiting; `a` and `b` are the same one, not done yet.
+static void forced_forms(shm::once &a, shm::once &b)
+{
+    int calls = 0;
+    const auto fails = [&](auto form) {
+        try {
+            form([&](bool died) {
+                CHECK(died == (calls++ > 0));
+                throw std::domain_error("not this time either");
+            });
+            CHECK(!"nothing came out");
+        } catch (const std::domain_error &) {
+        }
+        CHECK(!a.is_completed());
+    };
+    fails([&](auto run) { a.call_force(run); });
+    fails([&](auto run) { a.try_call_force(run); });
+    fails([&](auto run) { a.call_force_for(run, 1ms); });
+    fails([&](auto run) { a.call_force_until(run, std::chrono::system_clock::now()); });
+    fails([&](auto run) { a.call_force_interruptible(run); });
+    CHECK(calls == 5);
+
+    // Somebody else is at it. The signals of the timer are for this thread, which waits in vain.
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    CHECK(sigaction(SIGALRM, &action, nullptr) == 0);
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    CHECK(pthread_sigmask(SIG_BLOCK, &alarm, nullptr) == 0);
+    shm::event is_running = shm::event::create();
+    shm::event may_end = shm::event::create();
+    std::thread runner([&] {
+        a.call_force([&](bool died) {
+            CHECK(died);
+            is_running.set();
+            may_end.wait();
+        });
+    });
+    is_running.wait();
+    CHECK(pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr) == 0);
+    const auto never = [&](bool) { calls = 100; };
+    CHECK(!b.try_call_force(never) && !b.call_force_for(never, 1ms) && !b.call_force_until(never, std::chrono::steady_clock::now()));
+    CHECK(b.call_force_interruptible(never, 0) == shm::wait_status::timed_out);
+    const itimerval often{{0, 5000}, {0, 5000}};
+    const itimerval off{};
+    CHECK(setitimer(ITIMER_REAL, &often, nullptr) == 0);
+    CHECK(b.call_force_interruptible(never) == shm::wait_status::interrupted);
+    CHECK(setitimer(ITIMER_REAL, &off, nullptr) == 0);
+    may_end.set();
+    runner.join();
+    CHECK(b.try_call_force(never) && b.call_force_for(never, 1ms) && b.call_force_interruptible(never) == shm::wait_status::done);
+    CHECK(calls == 5);
 }
 
 static void places()
@@ -173,6 +229,7 @@ static void places()
         a.call([&] { calls++; });
         CHECK(calls == 10);
     });
+    BESIDE(once, once::size_at(), once::create_at(at, length), once::attach_at(at, length), { forced_forms(a, b); });
     using shm::sequencer;
     BESIDE(sequencer, sequencer::size_at(), sequencer::create_at(at, length, 7), sequencer::attach_at(at, length), {
         CHECK(!b.try_turn(8) && !b.turn_for(8, 1ms) && b.turn_interruptible(8, 0) == shm::wait_status::timed_out);

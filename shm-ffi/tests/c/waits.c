@@ -104,6 +104,37 @@ static void latches(void)
     OK(shm_latch_detach(latch));
 }
 
+/* Two mutexes at once, given up in either order, and a child whose own locks are not mistaken for its parent's, whichever those are. */
+static void two_mutexes(void)
+{
+    shm_mutex_t mutexes[2];
+    void *value;
+    for (int i = 0; i < 2; i++)
+        OK(shm_mutex_create(NULL, NULL, sizeof(int), &mutexes[i]));
+    for (int first = 0; first < 2; first++) {
+        OK(shm_mutex_lock(mutexes[0]));
+        OK(shm_mutex_lock(mutexes[1]));
+        OK(shm_mutex_unlock(mutexes[first]));
+        shm_mutex_t left = mutexes[1 - first];
+        IS(SHM_STATUS_NOT_HELD, shm_mutex_value(mutexes[first], &value, NULL));
+        OK(shm_mutex_value(left, &value, NULL));
+        BESIDE(child, {
+            IS(SHM_STATUS_INHERITED, shm_mutex_value(left, &value, NULL));
+            OK(shm_mutex_lock_timeout_ns(left, 60000000000)); /* once its parent has unlocked */
+            OK(shm_mutex_value(left, &value, NULL));
+            OK(shm_mutex_lock(mutexes[first]));
+            OK(shm_mutex_unlock(left));
+            OK(shm_mutex_unlock(mutexes[first]));
+            IS(SHM_STATUS_INHERITED, shm_mutex_unlock(left));
+            IS(SHM_STATUS_NOT_HELD, shm_mutex_unlock(left));
+        });
+        OK(shm_mutex_unlock(left));
+        JOIN(child);
+    }
+    for (int i = 0; i < 2; i++)
+        OK(shm_mutex_detach(mutexes[i]));
+}
+
 static void condition_variables(void)
 {
     shm_condvar_t condvar;
@@ -357,6 +388,7 @@ int main(void)
     semaphores();
     events();
     latches();
+    two_mutexes();
     condition_variables();
     barriers();
     onces();

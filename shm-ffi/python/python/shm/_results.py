@@ -217,7 +217,7 @@ def pack_failure(error: BaseException, item: Optional[int], rank: int, unpicklab
     try:
         whole = pickle.dumps(error, 5)
         pickle.loads(whole)  # some can be written and not read
-    except Exception:
+    except (Exception, SystemExit):
         whole = None
     return pickle.dumps((whole, name, said, text, item, rank, os.getpid()), 5)
 
@@ -252,7 +252,7 @@ def failure(data: bytes) -> Tuple[int, int, int, BaseException]:
     error: Any = None
     try:
         error = pickle.loads(whole) if whole is not None else None
-    except Exception:
+    except (Exception, SystemExit):
         pass  # it can be read in the worker and not here
     if not isinstance(error, BaseException):
         error = RemoteError(f"{name}: {said}")

@@ -9,6 +9,7 @@ and ends with Ctrl-C. The classes of the native module do the work; here is how 
 from __future__ import annotations
 
 import contextlib
+import operator
 import time
 from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
@@ -112,8 +113,11 @@ class _Counted(_Primitive):
     @classmethod
     def _plan(cls, entry: str, *initial: Any) -> _Planned:
         (number,) = initial if len(initial) == 1 else (initial,)
-        if not isinstance(number, int):
+        if not hasattr(number, "__index__"):
             raise TypeError(f"{cls.__name__} is made with a number, not {number!r}")
+        number = operator.index(number)
+        if abs(number) >= 1 << 64:
+            raise ValueError(f"{cls.__name__} cannot be made with {number}: it is out of range")
         return [(entry, cls._native.__name__, number)]
 
 
@@ -391,6 +395,12 @@ class Queue(Channel):
     def get_nowait(self) -> Any:
         """Takes an object out if there is one."""
         return self.get(False)
+
+    def join_thread(self) -> None:
+        """Returns at once: nothing is under way in a thread that one would have to wait for."""
+
+    def cancel_join_thread(self) -> None:
+        """Does nothing, because `join_thread` never waits."""
 
     def qsize(self) -> int:
         """How many objects are in it at this moment."""

@@ -165,7 +165,7 @@ class Parallel:
         for group in self._variables:
             group._begin(self.num_threads)
         self.rank, self.master = 0, True
-        team = _Team(self._barrier)
+        here, team = os.getpid(), _Team(self._barrier)
         self._team: Optional[_Team] = team
         _results.flush()
         try:
@@ -174,11 +174,13 @@ class Parallel:
                 if out is not None:
                     self.rank, self.master, self._team, self._out = rank, False, None, out
                     break
+            if self._team is not None:
+                team.watch()
         except BaseException:
+            if os.getpid() != here:
+                os._exit(1)  # a worker that is interrupted on its way
             team.kill()
             raise
-        if self._team is not None:
-            self._team.watch()
         try:
             if self._team is None:
                 _results.begin(None, self.rank, self.num_threads)
@@ -431,9 +433,16 @@ class _Team:
         """Forks one; in there, returns where it can say how it has ended."""
         master = os.getpid()
         read, write = os.pipe()
+        pid = 0
         try:
             pid = _fork()
+            if pid > 0:
+                os.set_blocking(read, False)
+                self._workers.append(_Worker(len(self._workers) + 1, pid, read))
         except BaseException:
+            if pid > 0:  # nobody else knows of it
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             os.close(read)
             os.close(write)
             raise
@@ -448,14 +457,13 @@ class _Team:
                 os.close(worker.pidfd)
             return write
         os.close(write)
-        os.set_blocking(read, False)
-        self._workers.append(_Worker(len(self._workers) + 1, pid, read))
         return None
 
     def watch(self) -> None:
         """Looks after them from now on."""
-        self._thread = threading.Thread(target=self._watch, name=_WATCHER, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._watch, name=_WATCHER, daemon=True)
+        thread.start()  # which the system may refuse
+        self._thread = thread
 
     def _watch(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -488,10 +496,13 @@ class _Team:
             return
         if worker.said == _STOPPED:
             error: BaseException = _Stopped()  # whoever has stopped it is still to come
-        elif worker.said[:1] == _FAILED:
-            error = _raisable(_results.failure(worker.said[1:])[3])
         else:
             error = ParallelException(f"worker {worker.rank} (pid {worker.pid}) {_how(status)} in a parallel region")
+            if worker.said[:1] == _FAILED:
+                try:
+                    error = _raisable(_results.failure(worker.said[1:])[3])
+                except BaseException as unreadable:  # it was killed while it said this, or the exception is none to be read here
+                    error.__cause__ = unreadable
         if self._failure is None or isinstance(self._failure, _Stopped):
             self._failure = error
         if not isinstance(error, _Stopped):
