@@ -1042,9 +1042,10 @@ def test_functions_around_a_fork_are_called():
     code, out, err = run_script(
         """
         import os, shm
-        log = shm.zeros(3, int)
+        log, lock = shm.zeros(3, int), shm.Lock()
         def count(at):
-            log[at] += 1
+            with lock:  # two workers begin at once
+                log[at] += 1
         os.register_at_fork(before=lambda: count(0), after_in_parent=lambda: count(1), after_in_child=lambda: count(2))
         shm.MapReduce(2).map(lambda i: i, range(10))
         print(log)
