@@ -23,11 +23,15 @@ fn kill_master(work: fn(&SharedArray<u32, ndarray::Ix1>)) {
         assert!(master.try_wait().is_none(), "the master has ended by itself");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let workers: Vec<u32> = (0..2).map(|i| pids.get(i)).collect();
     master.kill(libc::SIGKILL);
     master.wait();
-    for worker in workers {
-        while is_alive(worker) {
+    wait_for_deaths(&pids);
+}
+
+/// Returns when none of those lives that have noted their pids.
+fn wait_for_deaths(pids: &SharedArray<u32, ndarray::Ix1>) {
+    for pid in pids.to_ndarray().into_iter().filter(|pid| *pid != 0) {
+        while is_alive(pid) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -144,13 +148,7 @@ fn at_every_system_call_of_kept_workers_master() {
                     }
                 })
             })
-            .check(|pids, _point| {
-                for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
-                    while is_alive(worker) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-            })
+            .check(|pids, _point| wait_for_deaths(&pids))
             .run(Coverage::from_env());
         println!("{report}");
     });
@@ -171,13 +169,7 @@ fn at_every_system_call_of_a_map() {
                     assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
                 })
             })
-            .check(|pids, _point| {
-                for worker in (0..2).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
-                    while is_alive(worker) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-            })
+            .check(|pids, _point| wait_for_deaths(&pids))
             .run(Coverage::from_env());
         println!("{report}");
     });
@@ -188,18 +180,15 @@ fn at_every_system_call_of_a_map_that_replaces_a_worker() {
     let _watch = common::watchdog();
     alone("at_every_system_call_of_a_map_that_replaces_a_worker", || {
         let report = KillTest::new("map with a death")
-            .prepare(|| SharedArray::<u32, _>::zeros(Anonymous, 10).unwrap())
-            .victim(|pids| {
+            .prepare(|| [4, 1].map(|len| SharedArray::<u32, _>::zeros(Anonymous, len).unwrap()))
+            .victim(|[pids, has_died]| {
                 kill_zone(|| {
                     let found = pool(2).retries(1).map_plain(0..40u32, |worker, i| {
-                        // Where the pid of this one is to be found, and of the one before.
-                        let dies = i == 20 && pids.get(9) == 0;
-                        pids.set(
-                            if pids.get(9) == 0 { worker.rank() } else { 2 + worker.rank() },
-                            std::process::id(),
-                        );
-                        if dies {
-                            pids.set(9, 1);
+                        // Apart from those that there were before the death.
+                        let new = 2 * has_died.get(0) as usize;
+                        pids.set(new + worker.rank(), std::process::id());
+                        if i == 20 && new == 0 {
+                            has_died.set(0, 1);
                             common::kill_self(libc::SIGKILL);
                         }
                         i
@@ -207,13 +196,7 @@ fn at_every_system_call_of_a_map_that_replaces_a_worker() {
                     assert_eq!(found.map_err(|e| e.to_string()).map(|all| all.len()), Ok(40));
                 })
             })
-            .check(|pids, _point| {
-                for worker in (0..4).map(|i| pids.get(i)).filter(|pid| *pid != 0) {
-                    while is_alive(worker) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                }
-            })
+            .check(|[pids, _], _point| wait_for_deaths(&pids))
             .run(Coverage::from_env());
         println!("{report}");
     });
@@ -270,11 +253,7 @@ fn at_every_system_call_of_a_background_call() {
                     assert_eq!(child.wait().map(|all| all.len()).unwrap(), 500);
                 })
             })
-            .check(|pids, _point| {
-                while pids.get(0) != 0 && is_alive(pids.get(0)) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            })
+            .check(|pids, _point| wait_for_deaths(&pids))
             .run(Coverage::from_env());
         println!("{report}");
     });

@@ -10,7 +10,7 @@
 //! - [`Event`]: a flag to wait for, set and cleared by hand.
 //! - [`Latch`]: opens, once and for all, when a given number of arrivals was counted.
 //! - [`Once`]: something that is done by whoever comes first. If that one is killed half-way, the next one is told.
-//! - [`Condvar`]: waiting, with a mutex, for a change of what it guards. A killed waiter takes no notification with it.
+//! - [`Condvar`]: waiting, with a mutex of any kind, for a change of what it guards. A killed waiter takes no notification with it.
 //! - [`Barrier`]: parties that wait for each other, round after round. If one dies, the others are told, at once.
 //! - [`Sequencer`]: turns in a given order. The death of whoever has the turn is told to all who wait, and somebody can take it over.
 //! - [`ByteChannel`], [`Channel`], [`ItemChannel`]: a bounded queue of byte messages or of plain values, for any number of producers and consumers. Whoever is killed
@@ -95,7 +95,7 @@ pub use bytes::{ByteMutex, ByteRecursiveMutex, ByteRwLock};
 #[cfg(not(loom))]
 pub use channel::{ByteChannel, Channel, ItemChannel};
 #[cfg(not(loom))]
-pub use condvar::{Condvar, WaitOutcome};
+pub use condvar::{Condvar, WaitGuard, WaitOutcome};
 #[cfg(not(loom))]
 pub use error::{Error, ErrorKind};
 #[cfg(not(loom))]

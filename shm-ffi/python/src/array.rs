@@ -7,12 +7,12 @@ use std::ffi::c_int;
 use numpy::npyffi::{NPY_ARRAY_WRITEABLE, PY_ARRAY_API};
 use numpy::{PyArrayDescr, PyUntypedArray};
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use shm_core::{Access, AnyArray, ArrayLayout, Contents, Error, ErrorKind, SegmentName, SegmentOptions};
 
+use crate::arguments::{index, number};
 use crate::dtype;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -101,9 +101,7 @@ pub(crate) fn over<'py>(
 /// A shape as NumPy takes it: a number, or a sequence of numbers.
 fn shape_of(shape: &Bound<'_, PyAny>) -> Result<Vec<usize>> {
     let extent = |number: &Bound<'_, PyAny>| -> Result<usize> {
-        // SAFETY: a function of the C interface that takes any object and returns a new reference or sets an exception.
-        let index =
-            unsafe { Bound::from_owned_ptr_or_err(number.py(), ffi::PyNumber_Index(number.as_ptr()))? };
+        let index = index(number)?;
         if index.lt(0)? {
             return Err(PyValueError::new_err(format!("the shape {shape} has a negative extent")).into());
         }
@@ -126,7 +124,11 @@ fn layout_of(
     strides: Option<&[isize]>,
 ) -> Result<ArrayLayout> {
     let py = shape.py();
-    let mut dtype = PyArrayDescr::new(py, dtype)?.into_any();
+    let mut dtype = if dtype.is_none() {
+        numpy::dtype::<f64>(py).into_any() // as NumPy does
+    } else {
+        PyArrayDescr::new(py, dtype)?.into_any()
+    };
     if matches!(dtype.getattr("kind")?.extract::<String>()?.as_str(), "S" | "U")
         && dtype.getattr("itemsize")?.eq(0)?
     {
@@ -284,7 +286,7 @@ pub(crate) fn attach_raw<'py>(
     name: &str,
     shape: &Bound<'py, PyAny>,
     dtype: &Bound<'py, PyAny>,
-    offset: usize,
+    #[pyo3(from_py_with = number)] offset: usize,
     order: &str,
     readonly: bool,
     any_owner: bool,

@@ -76,7 +76,13 @@ pub(crate) fn of_kind(py: Python<'_>, kind: impl fmt::Debug, text: &str, os_code
     let make = || -> PyResult<PyErr> {
         let classes = py.import("shm._errors")?.getattr("by_kind")?.cast_into::<PyDict>()?;
         let kind = format!("{kind:?}");
-        let class = match classes.get_item(&kind)? {
+        // What the system says by a number of its own has Python's class for that number.
+        let looked_up = match (kind.as_str(), os_code) {
+            ("System", Some(libc::ENOENT)) => "NotFound",
+            ("System", Some(libc::EACCES | libc::EPERM | libc::EROFS)) => "PermissionDenied",
+            _ => &kind,
+        };
+        let class = match classes.get_item(looked_up)? {
             Some(class) => class,
             // A kind that this package does not know yet.
             None => py.import("shm._errors")?.getattr("Error")?,

@@ -11,12 +11,14 @@
 //! | `array.rs` | arrays over such memory: create, attach, rebuild |
 //! | `raw.rs` | memory that somebody else has made, without a header |
 //! | `options.rs` | keywords to options |
+//! | `arguments.rs` | numbers and flags as Python gives them |
 //! | `info.rs` | looking from outside: list, inspect, delete, reap |
 //! | `reference.rs` | what a pickled array says about its memory |
 //! | `tool.rs` | the command-line tool |
 //! | `sync/` | locks and the other primitives |
 //! | `pool/` | maps and calls in forked processes |
 
+mod arguments;
 mod array;
 mod dtype;
 mod error;
@@ -42,6 +44,7 @@ fn _shm(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(array::attach_raw, module)?)?;
     module.add_function(wrap_pyfunction!(array::rebuild, module)?)?;
     module.add_function(wrap_pyfunction!(dtype::round_trip, module)?)?;
+    module.add_function(wrap_pyfunction!(memory::make_writable, module)?)?;
     module.add_function(wrap_pyfunction!(memory::memory_of, module)?)?;
     module.add_function(wrap_pyfunction!(memory::is_shared, module)?)?;
     module.add_function(wrap_pyfunction!(info::delete, module)?)?;

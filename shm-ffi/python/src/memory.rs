@@ -2,16 +2,21 @@
 //!
 //! It is the base of the arrays that are created and attached; NumPy keeps it as long as there is a view.
 
-#![allow(unsafe_code, reason = "reads where an array's elements lie from NumPy's array object")]
+#![allow(
+    unsafe_code,
+    reason = "reads where an array's elements lie from NumPy's array object, and sets a flag there"
+)]
 
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::sync::{Arc, OnceLock};
 
+use numpy::npyffi::NPY_ARRAY_WRITEABLE;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use shm_core::{AnyArray, EntryKind, Segment, SyncMode};
+use shm_core::{Access, AnyArray, EntryKind, Segment, SyncMode};
 
+use crate::arguments::number;
 use crate::array;
 use crate::error::Result;
 use crate::info;
@@ -145,7 +150,7 @@ impl Memory {
 
     /// Writes changes back to the file (of use for ``file://`` names), as msync(2) does.
     #[pyo3(signature = (flags = 4))]
-    fn msync(&self, py: Python<'_>, flags: u32) -> Result<()> {
+    fn msync(&self, py: Python<'_>, #[pyo3(from_py_with = number)] flags: u32) -> Result<()> {
         if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
             || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC
         {
@@ -195,7 +200,10 @@ impl Memory {
     }
 
     /// Lengthens an array that was created with ``reserve`` to so many rows, for everybody, and returns it in its new length. Arrays that exist stay as they are.
-    fn grow<'py>(slf: &Bound<'py, Self>, rows: usize) -> Result<Bound<'py, PyAny>> {
+    fn grow<'py>(
+        slf: &Bound<'py, Self>,
+        #[pyo3(from_py_with = number)] rows: usize,
+    ) -> Result<Bound<'py, PyAny>> {
         let this = slf.get();
         let mut array = this.as_array("grow")?;
         slf.py().detach(|| array.grow(rows))?;
@@ -267,6 +275,22 @@ pub(crate) fn extent(array: &Bound<'_, PyUntypedArray>) -> (usize, usize) {
         (Ok(low), Ok(len)) => (low, len),
         // No array lies there: its strides are not those of real memory.
         _ => (usize::MAX, 1),
+    }
+}
+
+/// Lets an array be written again that was made read-only, if its memory can be written here.
+///
+/// NumPy itself cannot know: it asks the base of an array for a buffer, which the stable interface of 3.9 has no place for.
+#[pyfunction]
+pub(crate) fn make_writable(array: &Bound<'_, PyUntypedArray>) -> Result<()> {
+    let (address, len) = extent(array);
+    match Held::find(address, len) {
+        Some(held) if held.access() != Access::ReadOnly => {
+            // SAFETY: it is an array, which nobody else changes while the interpreter's lock is held, and all of its elements may be written.
+            unsafe { (*array.as_array_ptr()).fields.flags |= NPY_ARRAY_WRITEABLE };
+            Ok(())
+        }
+        _ => Err(PyValueError::new_err("the memory of this array cannot be written here").into()),
     }
 }
 

@@ -55,6 +55,12 @@ NEW = {
     "byteswap": lambda a: a.byteswap(),
     "diff": lambda a: np.diff(a),
     "unique": lambda a: np.unique(a),
+    "np.dot": lambda a: np.dot(a, a.T),
+    "inner": lambda a: np.inner(a, a),
+    "zeros_like": lambda a: np.zeros_like(a),
+    "full_like": lambda a: np.full_like(a, 7),
+    "nan_to_num": lambda a: np.nan_to_num(a),
+    "gradient": lambda a: np.gradient(a)[1],
     "out of a private one": lambda a: np.add(a, 1, out=np.empty((3, 4))),
 }
 
@@ -82,7 +88,8 @@ def test_scalars_are_scalars():
 
 def test_views_are_shared_and_keep_their_class():
     a = table()
-    for view in (a[1:], a.T, a[::-1, ::2], a.reshape(12), a.ravel(), a[None], a[..., 1], a.view(), a.swapaxes(0, 1), a[1:][1:].T, a.squeeze()):
+    for view in (a[1:], a.T, a[::-1, ::2], a.reshape(12), a.ravel(), a[None], a[..., 1], a.view(), a.swapaxes(0, 1), a[1:][1:].T, a.squeeze(), a[None].squeeze(),
+                 np.squeeze(a[:1]), *np.split(a, 3), np.flip(a), np.broadcast_to(a, (2, 3, 4), subok=True)):
         assert type(view) is shm.SharedArray and shm.is_shared(view)
         assert view.memory.identity == a.memory.identity
     plain = np.asarray(a)
@@ -97,6 +104,27 @@ def test_out_and_in_place():
     assert b is a and a[0, 1] == 2
     a += 1
     assert type(a) is shm.SharedArray and shm.is_shared(a) and a[0, 0] == 1
+
+
+def test_an_array_is_made_read_only_and_writable_again(name):
+    a = shm.create(name, 3)
+    a.flags.writeable = True
+    a.setflags(write=False)
+    with pytest.raises(ValueError):
+        a[0] = 1
+    copy = pickle.loads(pickle.dumps(a))
+    for each in (a, copy, a[1:]):
+        assert not each.flags.writeable
+        each.flags.writeable = True
+        each[0] = 2
+    assert a.tolist() == [2, 2, 0]
+    for each in (shm.attach(name, readonly=True), np.array(a, subok=True)):
+        each.setflags(write=False)
+        if shm.is_shared(each):
+            with pytest.raises(ValueError):
+                each.setflags(write=True)
+        else:
+            each.setflags(write=True)
 
 
 def test_memory_lives_as_long_as_any_view():
@@ -125,7 +153,8 @@ def test_descriptors_and_mappings_are_given_back():
 
 
 def test_private_arrays_say_so():
-    private = np.empty_like(table())
+    private = np.array(table(), subok=True)
+    assert type(private) is shm.SharedArray
     assert not shm.is_shared(private)
     with pytest.raises(ValueError):
         private.memory
@@ -259,6 +288,17 @@ def test_the_standard_library_may_delete_ours(name):
     done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
     assert not os.path.exists(f"/dev/shm/{name}")
+
+
+def test_the_standard_library_may_take_a_name_of_ours_over(name):
+    shm.create(name, 3)
+    code = (
+        "import shm\nfrom multiprocessing.shared_memory import SharedMemory\n"
+        f"SharedMemory({name!r}).close()\nshm.delete({name!r})\n"
+        f"m = SharedMemory({name!r}, create=True, size=64)\nm.close()\nm.unlink()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and not os.path.exists(f"/dev/shm/{name}")
 
 
 def test_nothing_warns():

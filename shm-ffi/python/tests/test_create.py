@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import subprocess
 import sys
 
@@ -219,6 +220,20 @@ def test_memory_describes_itself(name):
         (lambda: shm.create("x", 3, lifetime="long"), ValueError),
         (lambda: shm.create("x", 3, align=3), ValueError),
         (lambda: shm.create("x", 3, color="red"), TypeError),
+        (lambda: shm.create("x", 3, mode=1 << 40), ValueError),
+        (lambda: shm.create("x", 3, mode=-1), ValueError),
+        (lambda: shm.create("x", 3, reserve=1 << 70), ValueError),
+        (lambda: shm.create("x", 3, reserve=1.5), TypeError),
+        (lambda: shm.create("x", 3, lifetime=3), TypeError),
+        (lambda: shm.create("x", 3, sparse="yes"), TypeError),
+        (lambda: shm.zeros(3).memory.grow(-1), ValueError),
+        (lambda: shm.zeros(3).memory.grow(1 << 64), ValueError),
+        (lambda: shm.zeros(3).msync(-1), ValueError),
+        (lambda: shm.attach_raw("x", 3, "f8", offset=-1), ValueError),
+        (lambda: shm.attach_raw("x", 3, "f8", offset=1 << 200), ValueError),
+        (lambda: shm.attach_raw("x", 3, "f8", offset=8.0), TypeError),
+        (lambda: shm.full_like([1, 2], "x"), ValueError),
+        (lambda: shm.list("/no/such/directory"), FileNotFoundError),
         (lambda: shm.create("x", (1,) * 65), ValueError),
         (lambda: shm.create("a/b", 3), ValueError),
         (lambda: shm.create("", 3), ValueError),
@@ -237,6 +252,24 @@ def test_bad_input_is_refused(call, error):
     with pytest.raises(error):
         call()
     assert not os.path.exists("/dev/shm/x")
+
+
+def test_defaults_and_numbers_are_numpys(name):
+    assert shm.zeros(3, None).dtype == shm.create(name, np.int8(3), dtype=None).dtype == np.float64
+    a = shm.empty(np.array(2), reserve=np.int64(1 << 16), mode=np.uint16(0o600))
+    assert a.memory.grow(np.int32(5)).shape == (5,)
+    assert np.isnan(shm.full_like([1.0, 2.0], None)).all() and shm.full_like([1, 2], 7).tolist() == [7, 7]
+
+
+def test_errors_travel(name):
+    for call in (lambda: shm.attach(name), lambda: shm.list("/dev/null"), lambda: shm.zeros(1 << 45), lambda: shm.Lock().release()):
+        with pytest.raises(shm.Error) as caught:
+            call()
+        error = caught.value
+        same = pickle.loads(pickle.dumps(error))
+        assert type(same) is type(error) and str(same) == str(error) and same.kind == error.kind
+        assert getattr(same, "errno", None) == getattr(error, "errno", None)
+        assert not isinstance(error, OSError) or error.errno is not None
 
 
 def test_errors_are_ours_and_pythons(name):

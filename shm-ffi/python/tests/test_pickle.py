@@ -40,6 +40,10 @@ def cube(**options):
     return a
 
 
+def child_returns(array):
+    return array
+
+
 def child_negates(array):
     before = array.tolist()
     if array.flags.writeable:
@@ -72,6 +76,16 @@ def test_plain_views_share(pool):
     _, kind, _, _ = pool.apply(child_negates, (plain,))
     assert kind == "ndarray"
     assert a[2, 1, 1] == -67
+
+
+def test_records_and_matrices_share(pool):
+    a = shm.zeros(3, [("x", "i4"), ("y", "f8")])
+    for view in (a.view(np.recarray), shm.zeros((2, 2)).view(np.matrix)):
+        same = pool.apply(child_returns, (view,))
+        assert type(same) is type(view) and np.shares_memory(same, view) and same.dtype == view.dtype
+        private = pool.apply(child_returns, (view.copy(),))
+        assert type(private) is type(view) and not shm.is_shared(private)
+    assert np.array_equal(pool.apply(child_returns, (np.rec.array([(1, 2.0)]),)), np.rec.array([(1, 2.0)]))
 
 
 def test_private_arrays_are_copied(pool):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 import shm
@@ -294,6 +295,40 @@ def test_semaphores():
             shm.Semaphore(bad)
     with pytest.raises(TypeError):
         shm.Semaphore("many")
+    with pytest.raises(ValueError):
+        shm.Semaphore(1 << 200)
+    assert shm.Semaphore(np.int64(3)).get_value() == 3
+
+
+def test_numbers_that_are_out_of_range():
+    s, latch, order = shm.Semaphore(1), shm.Latch(2), shm.Sequencer()
+    for bad in (-1, 1 << 33, 1 << 64, 1 << 200):
+        for call in (s.release, latch.count_down):
+            with pytest.raises(ValueError):
+                call(bad)
+    for bad in (-1, 1 << 64):
+        for call in (order.acquire, order.skip, order.reset, order.recover):
+            with pytest.raises(ValueError):
+                call(bad)
+    for call in (s.release, latch.count_down, order.acquire):
+        with pytest.raises(TypeError):
+            call(1.5)
+    assert s.get_value() == 1 and latch.remaining == 2 and order.current == 0
+
+
+@pytest.mark.parametrize("make", [shm.Lock, shm.Mutex, shm.Semaphore, shm.BoundedSemaphore, shm.Condition])
+def test_whether_to_block_is_said_as_to_the_standard_library(make):
+    lock = make()
+    assert lock.acquire(1)
+    for words in ((0,), (False,), (None,), (0, 100), (True, 0), (1, -1), (True, np.float32(0))):
+        assert in_thread(lambda: lock.acquire(*words)) is False
+    assert in_thread(lambda: lock.acquire(block=0)) is False
+    lock.release()
+    for wrong in ((True, "soon"), (True, float("nan")), (True, [])):
+        with pytest.raises((TypeError, ValueError)):
+            lock.acquire(*wrong)
+    assert lock.acquire(0)
+    lock.release()
 
 
 def test_events():
@@ -363,17 +398,6 @@ def test_conditions():
         condition.wait(0)
     with pytest.raises(RuntimeError):
         condition.notify()
-    with pytest.raises(TypeError):
-        shm.Condition(shm.Lock())
-
-
-def test_two_conditions_share_a_mutex():
-    mutex = shm.Mutex()
-    full, free = shm.Condition(mutex), shm.Condition(mutex)
-    again = pickle.loads(pickle.dumps(full))
-    with free:
-        assert again.wait(0.01) is False
-        again.notify()
 
 
 def test_barriers():

@@ -37,6 +37,16 @@ def test_the_stub_says_what_the_module_has(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_builds_without_the_lock_are_refused_clearly():
+    code = (
+        "import sysconfig; known = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else known(name)\n"
+        "try:\n    import shm\nexcept ImportError as error:\n    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "free-threaded" in said
+
+
 def test_a_program_is_checked(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     said = run("mypy", "--cache-dir", str(tmp_path / "cache"), "program.py", cwd=tmp_path).stdout.splitlines()

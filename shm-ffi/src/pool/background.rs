@@ -5,7 +5,6 @@
 
 use super::failure::{self, Noted};
 use super::options::{User, shm_pool_t};
-use super::result::Bytes;
 use super::serial::{Place, Serial};
 use super::state::State;
 use super::worker::What;
@@ -17,6 +16,7 @@ use crate::input::Output;
 use crate::memory;
 use crate::status::*;
 use crate::sync::How;
+use serde_bytes::ByteBuf;
 use shm_pool::Background;
 use std::ffi::c_void;
 use std::sync::{Mutex, TryLockError};
@@ -41,7 +41,7 @@ pub(crate) struct Call {
 }
 
 enum Progress {
-    Running(Background<Bytes>),
+    Running(Background<ByteBuf>),
     Over(Result<Vec<u8>, Noted>),
 }
 
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn shm_pool_background(
         };
         // The child comes back as a worker does; without workers the failure arrives here.
         let progress = match workers {
-            0 => Progress::Over(Serial::outcome(call).map(|bytes| bytes.0)),
+            0 => Progress::Over(Serial::outcome(call).map(|bytes| bytes.into_vec())),
             _ => Progress::Running(pool.pool.background(call)?),
         };
         let forks = shm_core::fork_count();
@@ -199,7 +199,7 @@ fn wait(background: shm_background_t, how: How, result: *mut *mut c_void, length
             let nothing = Progress::Over(Ok(Vec::new()));
             if let Progress::Running(ended) = std::mem::replace(progress, nothing) {
                 *progress = Progress::Over(match ended.wait() {
-                    Ok(bytes) => Ok(bytes.0),
+                    Ok(bytes) => Ok(bytes.into_vec()),
                     Err(error) => Err(failure::noted(&error, 0)),
                 });
             }

@@ -5,7 +5,6 @@
 
 use super::failure;
 use super::options::{User, shm_pool_t};
-use super::result::Bytes;
 use super::run::shm_reduce_t;
 use super::serial::{Place, Serial};
 use super::state::State;
@@ -17,6 +16,7 @@ use crate::handle::{handle, insert, pin, retire};
 use crate::input::{self, Output};
 use crate::memory;
 use crate::status::*;
+use serde_bytes::ByteBuf;
 use shm_pool::{Kept, Worker};
 use std::ffi::c_void;
 use std::ptr;
@@ -52,7 +52,7 @@ pub struct shm_kept_t {
 handle!(shm_kept_t, Workers, 42, "kept workers");
 
 pub(crate) struct Workers {
-    kept: Mutex<Kept<Bytes, Bytes>>,
+    kept: Mutex<Kept<ByteBuf, ByteBuf>>,
     serial: Arc<Serial>,
     /// The next item, where the master does the work.
     next: Arc<AtomicU64>,
@@ -87,12 +87,12 @@ pub unsafe extern "C" fn shm_pool_keep(
         let serial = Arc::new(Serial::new("map items that were sent", pool.retries, pool.skips));
         let next = Arc::new(AtomicU64::new(0));
         let (policy, counter) = (serial.clone(), next.clone());
-        let one = move |worker: &Worker, state: &mut State, item: Bytes| {
+        let one = move |worker: &Worker, state: &mut State, item: ByteBuf| {
             let what = What { is_ordered: false, collects: true };
             let number = counter.fetch_add(1, Relaxed);
             policy.call(Place::Worker(worker), Some(number), what, state, |_| {
                 // SAFETY: the caller's function with its argument, and bytes that are there during the call.
-                unsafe { work(user.get(), item.0.as_ptr().cast(), item.0.len() as u64) }
+                unsafe { work(user.get(), item.as_ptr().cast(), item.len() as u64) }
             })
         };
         let states = pool.states;
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn shm_kept_map(
             unsafe { results.write_bytes(0, room) };
         }
         let mut long = None;
-        let items = (0..count).map(|item| Bytes(bytes[item * size..][..size].to_vec()));
+        let items = (0..count).map(|item| ByteBuf::from(bytes[item * size..][..size].to_vec()));
         workers.map(items, count, |item, bytes| {
             if bytes.len() > result_size {
                 long = long.or(Some((item, bytes.len())));
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn shm_kept_map_bytes(
                 let given = items.add(index).read_unaligned();
                 memory::bytes(given.bytes, given.length, &format!("items[{index}].bytes"))?
             };
-            all.push(Bytes(bytes.to_vec()));
+            all.push(ByteBuf::from(bytes.to_vec()));
         }
         pin(kept)?.map(all, count, |item, bytes| {
             // SAFETY: the caller's function with its argument, and bytes that are there during the call.
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn shm_kept_map_bytes(
 
 impl Workers {
     /// Does something with the workers, which one thread at a time may.
-    fn with<T>(&self, work: impl FnOnce(&mut Kept<Bytes, Bytes>) -> Outcome<T>) -> Outcome<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut Kept<ByteBuf, ByteBuf>) -> Outcome<T>) -> Outcome<T> {
         super::not_inherited(self.forks, "the kept workers")?;
         match self.kept.try_lock() {
             Ok(mut kept) => work(&mut kept),
@@ -232,16 +232,16 @@ impl Workers {
 
     fn map(
         &self,
-        items: impl IntoIterator<Item = Bytes>,
+        items: impl IntoIterator<Item = ByteBuf>,
         count: usize,
         mut reduce: impl FnMut(usize, &[u8]) -> i32,
     ) -> Outcome {
         failure::begin();
         self.with(|kept| {
             self.next.store(0, Relaxed);
-            let each = |item: usize, bytes: Bytes| {
+            let each = |item: usize, bytes: ByteBuf| {
                 if !self.serial.take_skipped() {
-                    succeed(reduce(item, &bytes.0));
+                    succeed(reduce(item, &bytes));
                 }
             };
             catching(|| {

@@ -8,7 +8,6 @@ mod background;
 mod failure;
 mod kept;
 mod options;
-mod result;
 mod run;
 mod serial;
 mod state;

@@ -5,7 +5,6 @@
 
 use super::failure;
 use super::options::shm_pool_t;
-use super::result::Bytes;
 use super::serial::{Place, Serial};
 use super::state::State;
 use super::worker::What;
@@ -15,6 +14,7 @@ use crate::guard::guard;
 use crate::handle::pin;
 use crate::input;
 use crate::status::*;
+use serde_bytes::ByteBuf;
 use shm_pool::Worker;
 use std::ffi::c_void;
 use std::ptr;
@@ -174,9 +174,9 @@ fn map(
     let one = |worker: &Worker, state: &mut State, item: u64| {
         serial.call(Place::Worker(worker), Some(first + item), what, state, |result| work(item, result))
     };
-    let each = |item: usize, bytes: Bytes| {
+    let each = |item: usize, bytes: ByteBuf| {
         if !serial.take_skipped() {
-            succeed(reduce(item as u64, &bytes.0));
+            succeed(reduce(item as u64, &bytes));
         }
     };
     let shifted;

@@ -1,10 +1,10 @@
 //! The failure policy where there are no workers: the pool's own is for workers that end, and here a function fails that the master calls itself.
 
 use super::failure::{self, Noted};
-use super::result::Bytes;
 use super::state::State;
 use super::worker::{What, call, fail};
 use crate::error::Outcome;
+use serde_bytes::ByteBuf;
 use shm_pool::Worker;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::AtomicBool;
@@ -63,12 +63,12 @@ impl Serial {
         what: What,
         state: &mut State,
         mut function: impl FnMut(&mut Vec<u8>) -> i32,
-    ) -> Bytes {
+    ) -> ByteBuf {
         let mut tries = 0;
         loop {
             let mut result = Vec::new();
             let code = match call(place.worker(), what, state, || function(&mut result)) {
-                Ok(collected) => return Bytes(if what.collects { collected } else { result }),
+                Ok(collected) => return ByteBuf::from(if what.collects { collected } else { result }),
                 Err(code) => code,
             };
             if !place.is_master() {
@@ -82,7 +82,7 @@ impl Serial {
                 }
                 self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
                 self.skipped.store(true, Relaxed);
-                return Bytes(Vec::new());
+                return ByteBuf::new();
             }
         }
     }

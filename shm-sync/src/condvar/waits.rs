@@ -2,30 +2,29 @@
 //!
 //! Who may go when, and the sleeping, are `raw`'s.
 
+use super::guard::{Relock, Unready, WaitGuard};
 use super::raw::{Notify, RawCondvar, Ticket, Unfit};
 use crate::base::futex::Deadline;
 use crate::base::{GaveUp, Patience};
 use crate::error::{Error, ErrorKind};
-use crate::guard::LockError;
 use crate::handle::{Handle, Kind, Raw};
-use crate::mutex::MutexGuard;
 use crate::placement::Placement;
 use crate::primitive::{Image, Object, Primitive};
-use crate::value::Value;
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// A condition variable, between threads and processes alike: those who wait for a change of what a [`Mutex`](crate::Mutex) guards sleep here.
 ///
-/// It is a handle, as every primitive: several handles, in several processes, name one condition variable. All who wait at the same time have to use
+/// It is a handle, as every primitive: several handles, in several processes, name one condition variable. A [`RecursiveMutex`](crate::RecursiveMutex) or a
+/// [`ProcessMutex`](crate::ProcessMutex) will do as well: see [`WaitGuard`]; what is said of the mutex here holds for them. All who wait at the same time have to use
 /// the same mutex. A notification lets go one (or some, or all) of those who *began to wait before it*; who comes later does not take it from them.
 /// A wait may also end without one, as everywhere, so ask for the condition again: the `wait_while` forms do.
 ///
 /// # When a process dies
 /// A waiter that is killed takes nothing with it: the notification that it was woken by is taken only when it has the mutex again, and until then it
 /// is there for another one, within 250 ms. If somebody dies with the mutex locked,
-/// the news goes to exactly one next locker, as always ([`LockError::OwnerDied`]); that may be a waiter: it comes back with that error, and others
+/// the news goes to exactly one next locker, as always ([`LockError::OwnerDied`](crate::LockError::OwnerDied)); that may be a waiter: it comes back with that error, and others
 /// find the mutex poisoned if it did not recover. Who recovers should [`notify_all`](Self::notify_all), because the dead holder may not have got to
 /// its own notification. A notifier that is killed in the middle has notified or it has not; nobody is left in between.
 ///
@@ -86,7 +85,7 @@ pub enum WaitOutcome {
 }
 
 /// What the forms that may give up return: the mutex locked again, and why.
-type Waited<'a, T> = Result<(MutexGuard<'a, T>, WaitOutcome), LockError<MutexGuard<'a, T>>>;
+type Waited<G> = Result<(G, WaitOutcome), <G as Relock>::Error>;
 
 impl Condvar {
     const IDENTITY: u64 = Kind::CONDVAR.identity(0);
@@ -96,8 +95,9 @@ impl Condvar {
     /// Blocks for as long as it takes; a signal does not end it. No notification is missed between giving up and sleeping.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`], with the mutex locked, if its last holder died; [`LockError::Failed`], with the mutex given up:
+    /// [`LockError::OwnerDied`](crate::LockError::OwnerDied), with the mutex locked, if its last holder died; [`LockError::Failed`](crate::LockError::Failed), with the mutex given up:
     /// - [`ErrorKind::InvalidArgument`] if others wait with another mutex now, or the guard is one that a forked child inherited;
+    /// - [`ErrorKind::NotHeld`] if somebody else has released a process mutex meanwhile;
     /// - [`ErrorKind::Poisoned`] and [`ErrorKind::Corrupt`] if the mutex cannot be taken again; [`ErrorKind::Corrupt`] if somebody wrote over the
     ///   condition variable.
     ///
@@ -121,10 +121,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-    ) -> Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>> {
+    pub fn wait<G: WaitGuard>(&self, guard: G) -> Result<G, G::Error> {
         self.wait_with(guard, Patience::default()).map(|(guard, _)| guard)
     }
 
@@ -145,11 +142,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_timeout<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        timeout: Duration,
-    ) -> Waited<'a, T> {
+    pub fn wait_timeout<G: WaitGuard>(&self, guard: G, timeout: Duration) -> Waited<G> {
         self.wait_with(guard, until(Deadline::after(timeout)))
     }
 
@@ -168,11 +161,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_until<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        deadline: Instant,
-    ) -> Waited<'a, T> {
+    pub fn wait_until<G: WaitGuard>(&self, guard: G, deadline: Instant) -> Waited<G> {
         self.wait_with(guard, until(Deadline::at(deadline)))
     }
 
@@ -203,11 +192,7 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_interruptible<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        deadline: Option<Instant>,
-    ) -> Waited<'a, T> {
+    pub fn wait_interruptible<G: WaitGuard>(&self, guard: G, deadline: Option<Instant>) -> Waited<G> {
         self.wait_with(guard, interruptible(deadline))
     }
 
@@ -217,7 +202,7 @@ impl Condvar {
     ///
     /// # Errors
     /// As [`wait`](Self::wait). With `place` full nothing has changed; with `place` empty the wait had begun, and the mutex is not held (or is
-    /// what [`LockError::OwnerDied`] has). [`ErrorKind::InvalidArgument`] also if `place` was empty.
+    /// what [`LockError::OwnerDied`](crate::LockError::OwnerDied) has). [`ErrorKind::InvalidArgument`] also if `place` was empty.
     ///
     /// # Examples
     /// ```
@@ -231,17 +216,17 @@ impl Condvar {
     /// # drop(place);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_in_place<'a, T: ?Sized + Value>(
+    pub fn wait_in_place<G: WaitGuard>(
         &self,
-        place: &mut Option<MutexGuard<'a, T>>,
+        place: &mut Option<G>,
         deadline: Option<Instant>,
         interruptible: bool,
-    ) -> Result<WaitOutcome, LockError<MutexGuard<'a, T>>> {
+    ) -> Result<WaitOutcome, G::Error> {
         let Some(guard) = place.as_ref() else {
             let error = self.handle.error(WAIT, ErrorKind::InvalidArgument);
-            return Err(LockError::Failed(error.detail("the place of the guard is empty")));
+            return Err(G::failed(error.detail("the place of the guard is empty")));
         };
-        let ticket = self.enter(guard).map_err(LockError::Failed)?;
+        let ticket = self.enter(guard).map_err(G::failed)?;
         let patience = Patience { deadline: deadline.map(Deadline::at), interruptible };
         let guard = place.take().expect("it was there");
         let (guard, outcome) = self.wait_entered(guard, ticket, patience)?;
@@ -266,11 +251,11 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while<'a, T: ?Sized + Value>(
+    pub fn wait_while<G: WaitGuard>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
-    ) -> Result<MutexGuard<'a, T>, LockError<MutexGuard<'a, T>>> {
+        guard: G,
+        condition: impl FnMut(&mut G::Value) -> bool,
+    ) -> Result<G, G::Error> {
         self.wait_while_with(guard, condition, Patience::default()).map(|(guard, _)| guard)
     }
 
@@ -296,12 +281,12 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_timeout<'a, T: ?Sized + Value>(
+    pub fn wait_while_timeout<G: WaitGuard>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
+        guard: G,
+        condition: impl FnMut(&mut G::Value) -> bool,
         timeout: Duration,
-    ) -> Waited<'a, T> {
+    ) -> Waited<G> {
         self.wait_while_with(guard, condition, until(Deadline::after(timeout)))
     }
 
@@ -323,12 +308,12 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_until<'a, T: ?Sized + Value>(
+    pub fn wait_while_until<G: WaitGuard>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
+        guard: G,
+        condition: impl FnMut(&mut G::Value) -> bool,
         deadline: Instant,
-    ) -> Waited<'a, T> {
+    ) -> Waited<G> {
         self.wait_while_with(guard, condition, until(Deadline::at(deadline)))
     }
 
@@ -350,12 +335,12 @@ impl Condvar {
     /// # drop(guard);
     /// # Ok::<(), shm_sync::Error>(())
     /// ```
-    pub fn wait_while_interruptible<'a, T: ?Sized + Value>(
+    pub fn wait_while_interruptible<G: WaitGuard>(
         &self,
-        guard: MutexGuard<'a, T>,
-        condition: impl FnMut(&mut T) -> bool,
+        guard: G,
+        condition: impl FnMut(&mut G::Value) -> bool,
         deadline: Option<Instant>,
-    ) -> Waited<'a, T> {
+    ) -> Waited<G> {
         self.wait_while_with(guard, condition, interruptible(deadline))
     }
 
@@ -424,80 +409,74 @@ impl Condvar {
         Ok(())
     }
 
-    fn wait_while_with<'a, T: ?Sized + Value>(
+    fn wait_while_with<G: WaitGuard>(
         &self,
-        mut guard: MutexGuard<'a, T>,
-        mut condition: impl FnMut(&mut T) -> bool,
+        mut guard: G,
+        mut condition: impl FnMut(&mut G::Value) -> bool,
         patience: Patience,
-    ) -> Waited<'a, T> {
-        while condition(&mut guard) {
+    ) -> Waited<G> {
+        while condition(guard.value()) {
             let outcome;
             (guard, outcome) = self.wait_with(guard, patience)?;
             if outcome != WaitOutcome::Notified {
-                let holds = condition(&mut guard);
+                let holds = condition(guard.value());
                 return Ok((guard, if holds { outcome } else { WaitOutcome::Notified }));
             }
         }
         Ok((guard, WaitOutcome::Notified))
     }
 
-    fn wait_with<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        patience: Patience,
-    ) -> Waited<'a, T> {
-        let ticket = self.enter(&guard).map_err(LockError::Failed)?;
+    fn wait_with<G: WaitGuard>(&self, guard: G, patience: Patience) -> Waited<G> {
+        let ticket = self.enter(&guard).map_err(G::failed)?;
         self.wait_entered(guard, ticket, patience)
     }
 
     /// The wait of a caller that is counted among those who wait.
-    fn wait_entered<'a, T: ?Sized + Value>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        mut ticket: Ticket,
-        patience: Patience,
-    ) -> Waited<'a, T> {
-        let mutex = guard.mutex();
-        drop(guard);
+    fn wait_entered<G: WaitGuard>(&self, guard: G, mut ticket: Ticket, patience: Patience) -> Waited<G> {
+        let mut away = guard.give_up();
         loop {
-            let slept = self.raw().sleep(&mut ticket, patience, || mutex.is_in_trouble());
-            let locked = mutex.lock();
-            if let Err(LockError::Failed(_)) = locked {
-                // Whatever it is, the others who wait with this mutex have to hear of it.
+            let slept = self.raw().sleep(&mut ticket, patience, || G::is_in_trouble(&away));
+            let locked = G::take_back(away);
+            if let Err(error) = &locked
+                && !G::is_held(error)
+            {
+                // Whatever it is, the others who wait with this lock have to hear of it.
                 self.raw().leave_without_mutex();
                 self.raw().rouse();
-                return Err(locked.err().expect("it is one"));
+                return locked.map(|guard| (guard, WaitOutcome::Notified));
             }
             let notified = self.raw().take(&mut ticket);
-            let outcome = match slept {
-                Ok(()) if !notified && locked.is_ok() => {
-                    // Somebody else was faster, or has recovered the mutex.
-                    drop(locked);
+            let locked = match locked {
+                // Somebody else was faster, or has recovered the lock.
+                Ok(guard) if slept.is_ok() && !notified => {
+                    away = guard.give_up();
                     continue;
                 }
+                locked => locked,
+            };
+            self.raw().leave();
+            let outcome = match slept {
                 Err(GaveUp::TimedOut) if !notified => WaitOutcome::TimedOut,
                 Err(GaveUp::Interrupted) if !notified => WaitOutcome::Interrupted,
                 _ => WaitOutcome::Notified,
             };
-            self.raw().leave();
             return locked.map(|guard| (guard, outcome));
         }
     }
 
     /// Counts the caller among those who wait, while it still holds the mutex.
-    fn enter<T: ?Sized + Value>(&self, guard: &MutexGuard<'_, T>) -> Result<Ticket, Error> {
+    fn enter<G: WaitGuard>(&self, guard: &G) -> Result<Ticket, Error> {
         if self.handle.identity() != Self::IDENTITY {
             return Err(self.damaged(WAIT));
         }
-        let unfit = |detail| self.handle.error(WAIT, ErrorKind::InvalidArgument).detail(detail);
-        let me = guard.me().ok_or_else(|| {
-            unfit("the guard belongs to the process that locked the mutex; a forked child has to lock for itself")
-        })?;
-        match self.raw().enter(guard.mutex().raw().name(me)) {
+        let name =
+            guard.name().map_err(|Unready(kind, detail)| self.handle.error(WAIT, kind).detail(detail))?;
+        match self.raw().enter(name) {
             Ok(ticket) => Ok(ticket),
-            Err(Unfit::OtherMutex) => {
-                Err(unfit("others wait for it with another mutex, and all who wait have to use the same one"))
-            }
+            Err(Unfit::OtherMutex) => Err(self
+                .handle
+                .error(WAIT, ErrorKind::InvalidArgument)
+                .detail("others wait for it with another mutex, and all who wait have to use the same one")),
             Err(Unfit::Scrambled) => Err(self.damaged(WAIT)),
         }
     }

@@ -7,8 +7,9 @@
 
 use super::{LOCK, Mutex};
 use crate::base::robust::Me;
+use crate::condvar::{Relock, Unready, WaitGuard};
 use crate::error::{Error, ErrorKind};
-use crate::guard::{Exclusive, Guard, Stamp};
+use crate::guard::{Exclusive, Guard, LockError, Stamp};
 use crate::value::Value;
 use core::fmt;
 use core::marker::PhantomData;
@@ -51,16 +52,41 @@ impl<'a, T: ?Sized + Value> MutexGuard<'a, T> {
     pub(crate) fn new(mutex: &'a Mutex<T>, me: Me) -> Self {
         Self { mutex, stamp: Stamp::new(me), stays: PhantomData }
     }
+}
 
-    /// The thread that locked, unless this is a forked child of its process.
-    #[inline(always)]
-    pub(crate) fn me(&self) -> Option<Me> {
-        self.stamp.me()
+impl<T: ?Sized + Value> WaitGuard for MutexGuard<'_, T> {}
+
+impl<'a, T: ?Sized + Value> Relock for MutexGuard<'a, T> {
+    type Error = LockError<Self>;
+    type Value = T;
+    type Away = &'a Mutex<T>;
+
+    fn name(&self) -> Result<u32, Unready> {
+        self.stamp.me().map(|_| self.mutex.raw().name()).ok_or(Unready::INHERITED)
     }
 
-    /// The mutex that is locked.
-    pub(crate) fn mutex(&self) -> &'a Mutex<T> {
-        self.mutex
+    fn give_up(self) -> Self::Away {
+        self.mutex // dropped here: the lock is free
+    }
+
+    fn is_in_trouble(away: &Self::Away) -> bool {
+        away.is_in_trouble()
+    }
+
+    fn take_back(away: Self::Away) -> Result<Self, Self::Error> {
+        away.lock()
+    }
+
+    fn is_held(error: &Self::Error) -> bool {
+        matches!(error, LockError::OwnerDied(_))
+    }
+
+    fn failed(error: Error) -> Self::Error {
+        LockError::Failed(error)
+    }
+
+    fn value(&mut self) -> &mut T {
+        self
     }
 }
 

@@ -303,12 +303,12 @@ impl<T: ?Sized + Value> Mutex<T> {
     }
 
     /// Whether whoever locks next gets news or an error: a look from outside, at any time.
-    pub(crate) fn is_in_trouble(&self) -> bool {
+    fn is_in_trouble(&self) -> bool {
         self.raw().is_in_trouble(self.guarded())
     }
 
     #[inline(always)]
-    pub(crate) fn raw(&self) -> &RawMutex {
+    fn raw(&self) -> &RawMutex {
         self.handle.raw()
     }
 

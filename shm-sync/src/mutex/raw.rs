@@ -66,20 +66,9 @@ impl RawMutex {
         }
     }
 
-    /// A number that tells this mutex from others, in every process. Only for the holder, `me`.
-    pub(crate) fn name(&self, me: Me) -> u32 {
-        match self.0.wide_note.load(Relaxed) as u32 {
-            0 => self.make_name(me),
-            name => name,
-        }
-    }
-
-    #[cold]
-    fn make_name(&self, me: Me) -> u32 {
-        // Random; the thread's id besides, because a forked child begins with its parent's random keys.
-        let name = RandomState::new().hash_one(me.tid()) as u32 | 1;
-        self.0.wide_note.store(name.into(), Relaxed);
-        name
+    /// A number that tells this mutex from others, in every process. Only for the holder.
+    pub(crate) fn name(&self) -> u32 {
+        name_in(&self.0.wide_note)
     }
 
     /// Whether whoever locks next gets news or an error: a look from outside, at any time.
@@ -128,9 +117,30 @@ impl RawMutex {
         self.0.word.names(me.tid())
     }
 
-    /// Room for a note of locks that are built on this one.
+    /// Room for a note of locks that are built on this one, instead of the name.
     #[inline(always)]
     pub(crate) fn wide_note(&self) -> &AtomicU64 {
         &self.0.wide_note
     }
+
+    /// Room for a second one.
+    pub(crate) fn second_note(&self) -> &AtomicU64 {
+        &self.0.notes[0]
+    }
+}
+
+/// The number in the low half of `place` that tells a lock from others, in every process; if there is none yet, it is given now.
+pub(crate) fn name_in(place: &AtomicU64) -> u32 {
+    match place.load(Relaxed) as u32 {
+        0 => make_name(place),
+        name => name,
+    }
+}
+
+#[cold]
+fn make_name(place: &AtomicU64) -> u32 {
+    // Random; the process's id besides, because a forked child begins with its parent's random keys.
+    let name = RandomState::new().hash_one(std::process::id()) as u32 | 1;
+    // The holder alone names it; but a process mutex that a stranger has released may have two who take themselves for it.
+    place.compare_exchange(0, name.into(), Relaxed, Relaxed).map_or_else(|given| given as u32, |_| name)
 }

@@ -4,7 +4,9 @@
 
 use super::ProcessMutex;
 use super::word::Hold;
+use crate::condvar::{Relock, Unready, WaitGuard};
 use crate::error::{Error, ErrorKind};
+use crate::mutex::raw::name_in;
 use core::fmt;
 use core::mem;
 use shm_core::fork_count;
@@ -50,7 +52,7 @@ impl<'a> ProcessMutexGuard<'a> {
 
     /// Leaves the lock taken, without a guard, until somebody calls [`ProcessMutex::release`] or this process dies.
     ///
-    /// News that was not dealt with stays: see [`ProcessMutex::recover`].
+    /// News that was not dealt with stays: see [`ProcessMutex::recover`]. [`ProcessMutex::held`] makes a guard again.
     ///
     /// ```
     /// # use shm_sync::{ErrorKind, Primitive, ProcessMutex};
@@ -88,6 +90,49 @@ impl<'a> ProcessMutexGuard<'a> {
     #[inline(always)]
     fn is_valid(&self) -> bool {
         (self.stamp ^ fork_count() as u32) & !UNWINDING == 0
+    }
+}
+
+impl WaitGuard for ProcessMutexGuard<'_> {}
+
+impl<'a> Relock for ProcessMutexGuard<'a> {
+    type Error = ProcessLockError<'a>;
+    type Value = Self;
+    type Away = &'a ProcessMutex;
+
+    fn name(&self) -> Result<u32, Unready> {
+        if !self.is_valid() {
+            return Err(Unready::INHERITED);
+        }
+        let raw = self.mutex.handle.raw();
+        if !raw.owner.is_held(Some(self.hold)) {
+            return Err(Unready(ErrorKind::NotHeld, "somebody else has released the lock of this guard"));
+        }
+        Ok(name_in(&raw.name))
+    }
+
+    fn give_up(self) -> Self::Away {
+        self.mutex // dropped here: the lock is free
+    }
+
+    fn is_in_trouble(away: &Self::Away) -> bool {
+        away.handle.raw().is_in_trouble()
+    }
+
+    fn take_back(away: Self::Away) -> Result<Self, Self::Error> {
+        away.lock()
+    }
+
+    fn is_held(error: &Self::Error) -> bool {
+        matches!(error, ProcessLockError::OwnerDied(_))
+    }
+
+    fn failed(error: Error) -> Self::Error {
+        ProcessLockError::Failed(error)
+    }
+
+    fn value(&mut self) -> &mut Self {
+        self
     }
 }
 

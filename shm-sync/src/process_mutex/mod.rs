@@ -25,6 +25,7 @@ use core::fmt;
 use guard::Trouble;
 use raw::{RawProcessMutex, SLOTS, Slots};
 use seat::Lease;
+use shm_core::Identity;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use word::{Denied, Hold, View};
@@ -285,6 +286,29 @@ impl ProcessMutex {
     /// ```
     pub fn recover(&self) -> Result<(), Error> {
         if self.set_sound(None) { Ok(()) } else { Err(self.not_held("recover")) }
+    }
+
+    /// A guard of the lock if this process holds it: for locks that were [kept](ProcessMutexGuard::keep) without one, to wait with a
+    /// [`Condvar`](crate::Condvar), for one. Nothing if nobody holds it, or another process does.
+    ///
+    /// Any thread of the process gets one, and any number of them; whichever goes first gives the lock up. Does not block.
+    ///
+    /// # Examples
+    /// ```
+    /// # use shm_sync::{Primitive, ProcessMutex};
+    /// let lock = ProcessMutex::anonymous(())?;
+    /// assert!(lock.held().is_none());
+    /// lock.lock()?.keep();
+    /// let guard = lock.held().expect("it was kept");
+    /// drop(guard);
+    /// assert_eq!(lock.holder(), None);
+    /// # Ok::<(), shm_sync::Error>(())
+    /// ```
+    pub fn held(&self) -> Option<ProcessMutexGuard<'_>> {
+        let raw = self.handle.raw();
+        let (hold, slot) = raw.owner.hold()?;
+        let is_mine = holder::Notes(raw.slot(slot)?).identity() == Identity::current();
+        is_mine.then(|| ProcessMutexGuard::new(self, hold))
     }
 
     /// The id of the process that holds the lock, if one does: a snapshot, for people. The process may be dead.

@@ -7,6 +7,8 @@
 //! | 8 | identity | see `handle`; its parameter is the number of slots |
 //! | 16 | state | 0 sound, 1 poisoned; changed by the holder only |
 //! | 20 | | 0 |
+//! | 24 | name | a number that tells this mutex from others, for condition variables; 0 until one needs it |
+//! | 32 | | 0 |
 //! | 64 | slots | 64 bytes each, see `seat` |
 //!
 //! All zero is a sound, free, never used mutex. Waiting is `word`'s business, getting a slot `seat`'s, the processes behind the slots `holder`'s.
@@ -39,12 +41,14 @@ pub(crate) struct RawProcessMutex {
     pub(crate) owner: OwnerWord,
     identity: AtomicU64,
     state: AtomicU32,
+    pub(crate) name: AtomicU64,
     pub(crate) slots: [Slot; SLOTS],
 }
 
 const _: () = {
     assert!(offset_of!(RawProcessMutex, owner) == 0 && offset_of!(RawProcessMutex, identity) == 8);
-    assert!(offset_of!(RawProcessMutex, state) == 16 && offset_of!(RawProcessMutex, slots) == 64);
+    assert!(offset_of!(RawProcessMutex, state) == 16 && offset_of!(RawProcessMutex, name) == 24);
+    assert!(offset_of!(RawProcessMutex, slots) == 64);
     assert!(size_of::<RawProcessMutex>() == 4096);
 };
 
@@ -87,6 +91,19 @@ impl RawProcessMutex {
     pub(crate) fn set_poisoned(&self, poisoned: bool) {
         // Published to the next holder by the release of the word.
         self.state.store(if poisoned { POISONED } else { SOUND }, Relaxed);
+    }
+
+    /// Whether whoever locks next gets news or an error: a look from outside, at any time. The death of the holder's process shows when all of it
+    /// has ended.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        let is_dead =
+            |slot: &Slot| owner(slot.word.watch().load(Relaxed)).is_none() && holder::Notes(slot).is_dead();
+        let held_by_dead = match self.owner.view() {
+            View::Free => self.owner.has_news(),
+            View::Held(number) => self.slot(number).is_none_or(is_dead),
+            View::Damaged => true,
+        };
+        held_by_dead || self.check().is_err()
     }
 
     /// Whether the owner word names this slot.

@@ -131,6 +131,20 @@ impl OwnerWord {
         view(self.word.load(Relaxed))
     }
 
+    /// Which locking there is now, and the slot of its process, if somebody has the lock.
+    pub(crate) fn hold(&self) -> Option<(Hold, u32)> {
+        let seen = self.word.load(Relaxed);
+        match view(seen) {
+            View::Held(slot) => Some((Hold(seen & !FLAGS), slot)),
+            View::Free | View::Damaged => None,
+        }
+    }
+
+    /// Whether there is news of a death: for the next holder, or one that has not recovered yet.
+    pub(crate) fn has_news(&self) -> bool {
+        self.word.load(Relaxed) & NEWS != 0
+    }
+
     /// Takes the lock for the process of `slot` if the word is 0; the whole of an uncontended lock.
     #[inline(always)]
     pub(crate) fn take_free(&self, slot: u32) -> Option<Hold> {

@@ -7,13 +7,16 @@
 use super::RecursiveMutex;
 use super::raw::LOCK;
 use crate::base::robust::Me;
+use crate::base::word::Acquired;
+use crate::condvar::{Relock, Unready, WaitGuard};
 use crate::error::{Error, ErrorKind};
-use crate::guard::{Exclusive, Guard, Stamp};
+use crate::guard::{Exclusive, Guard, LockError, RecoveryGuard, Stamp};
 use crate::value::Value;
 use bytemuck::Pod;
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem;
 use core::ops::Deref;
 
 /// The lock is held by this thread, perhaps through other guards as well; dropping the last one gives it up, in whatever order.
@@ -83,6 +86,54 @@ impl<T: ?Sized + Value> Drop for RecursiveMutexGuard<'_, T> {
         if let Some(me) = self.stamp.me() {
             self.mutex.raw().unlock(me, self.stamp.is_unwinding());
         }
+    }
+}
+
+impl<T: ?Sized + Value> WaitGuard for RecursiveMutexGuard<'_, T> {}
+
+impl<'a, T: ?Sized + Value> Relock for RecursiveMutexGuard<'a, T> {
+    type Error = LockError<Self>;
+    type Value = Self;
+    /// The mutex, and how many other guards the thread has.
+    type Away = (&'a RecursiveMutex<T>, u64);
+
+    fn name(&self) -> Result<u32, Unready> {
+        self.stamp.me().map(|_| self.mutex.raw().name()).ok_or(Unready::INHERITED)
+    }
+
+    fn give_up(self) -> Self::Away {
+        let (mutex, stamp) = (self.mutex, self.stamp);
+        mem::forget(self);
+        // (`name` has been given, so the thread is there.) The other guards lend cells of a lock that is not held now, but the thread waits,
+        // and they do not leave it.
+        let others = stamp.me().map_or(0, |me| mutex.raw().unlock_all(me, stamp.is_unwinding()));
+        (mutex, others)
+    }
+
+    fn is_in_trouble((mutex, _): &Self::Away) -> bool {
+        mutex.raw().is_in_trouble(mutex.guarded())
+    }
+
+    fn take_back((mutex, others): Self::Away) -> Result<Self, Self::Error> {
+        match mutex.raw().lock_all(mutex.guarded(), others) {
+            Ok((me, Acquired::Clean)) => Ok(Self::new(mutex, me)),
+            Ok((me, Acquired::OwnerDied)) => {
+                Err(LockError::OwnerDied(RecoveryGuard::new(Self::new(mutex, me))))
+            }
+            Err(error) => Err(LockError::Failed(mutex.named(error))),
+        }
+    }
+
+    fn is_held(error: &Self::Error) -> bool {
+        matches!(error, LockError::OwnerDied(_))
+    }
+
+    fn failed(error: Error) -> Self::Error {
+        LockError::Failed(error)
+    }
+
+    fn value(&mut self) -> &mut Self {
+        self
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! The bytes are those of a mutex (`mutex::raw`) but for the kind in the identity, and the depth at offset 16: how many more guards than one
 //! there are in its low half; bit 32: one of them was dropped by a panic. Only the holder writes it. Whoever takes the word sets it to 0, so
-//! what a dead holder left there does not matter.
+//! what a dead holder left there does not matter. The name that a mutex has there is at offset 40.
 
 use crate::base::robust::Me;
-use crate::base::slot::Wait;
+use crate::base::slot::{Locked, Wait};
 use crate::base::word::Acquired;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{Kind, Raw};
-use crate::mutex::raw::RawMutex;
+use crate::mutex::raw::{RawMutex, name_in};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -110,6 +110,41 @@ impl RawRecursiveMutex {
             0 => self.0.unlock(me),
             _ => self.depth().store(depth - 1, Relaxed),
         }
+    }
+
+    /// Frees the lock, and says how often more than once its holder had it. The next one hears of a death if a guard was dropped by a panic, or
+    /// `unwinding` says so. Only for the thread that has it.
+    pub(super) fn unlock_all(&self, me: Me, unwinding: bool) -> u64 {
+        let depth = self.depth().load(Relaxed);
+        if unwinding || depth & PANICKED != 0 {
+            self.0.unlock_as_dead(me);
+        } else {
+            self.0.unlock(me);
+        }
+        depth & !PANICKED
+    }
+
+    /// Takes the lock as often as `unlock_all` has given it up. If the value may not be used, all but the last one of these are taken.
+    pub(super) fn lock_all(&self, identity: u64, depth: u64) -> Result<(Me, Acquired), Error> {
+        let Locked { me, acquired } = self.0.lock(LOCK, Wait::forever())?;
+        self.depth().store(depth, Relaxed);
+        match self.0.check(identity) {
+            Ok(()) => Ok((me, acquired)),
+            Err(kind) => {
+                self.unlock(me, false);
+                Err(Error::new(LOCK, kind))
+            }
+        }
+    }
+
+    /// A number that tells this mutex from others, in every process. Only for the holder.
+    pub(super) fn name(&self) -> u32 {
+        name_in(self.0.second_note())
+    }
+
+    /// Whether whoever locks next gets news or an error: a look from outside, at any time.
+    pub(super) fn is_in_trouble(&self, identity: u64) -> bool {
+        self.0.is_in_trouble(identity)
     }
 
     /// Marks the value as given up, or as sound again. Only for the holder.

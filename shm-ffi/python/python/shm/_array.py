@@ -7,6 +7,7 @@ is kept in the array object itself: whether its elements are shared is asked of 
 from __future__ import annotations
 
 import functools
+import operator
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, SupportsIndex, Tuple, TypedDict, Union, cast
 
 import numpy as np
@@ -50,6 +51,7 @@ _DEFAULTS: Dict[str, Any] = {
     "lock_memory": False,
     "align": None,
 }
+_NUMBERS = ("mode", "reserve", "align")
 
 
 class SharedArray(np.ndarray):  # type: ignore[type-arg]
@@ -81,6 +83,14 @@ class SharedArray(np.ndarray):  # type: ignore[type-arg]
         """Lets the memory be swapped out again."""
         _memory(self).munlock()
 
+    def setflags(self, write: Any = None, align: Any = None, uic: Any = None) -> None:
+        """Sets the array's flags, as any array's. (``a.flags.writeable = ...`` comes here, too.)"""
+        memory = memory_of(self) if write else None
+        if memory is not None and memory.access != "read-only":
+            _shm.make_writable(self)
+            write = None
+        super().setflags(write=write, align=align, uic=uic)
+
     def __getitem__(self, index: Any) -> Any:
         result = _getitem(self, index)
         if type(result) is SharedArray and type(result.base) not in _SHARED_BASES:
@@ -90,7 +100,17 @@ class SharedArray(np.ndarray):  # type: ignore[type-arg]
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:  # type: ignore[override]
         if type(array) is not np.ndarray:
             return array if array is self else _plain(array)  # the caller's `out`
+        if context is None and is_shared(array):
+            return array.view(type(self))  # no result, but a view, such as `squeeze` makes
         return array[()] if return_scalar or (_NUMPY_1 and array.shape == ()) else array
+
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(func, types, args, kwargs)
+        # Some functions make arrays of their argument's class without asking: dot, zeros_like, gradient, ...
+        if type(result) in (list, tuple):
+            return type(result)(map(_plain, result))
+        return _plain(result)
 
 
 _NUMPY_1 = int(np.__version__.split(".")[0]) < 2
@@ -138,11 +158,19 @@ def _options(given: Dict[str, Any]) -> Dict[str, Any]:
         names = ", ".join(sorted(unknown))
         raise TypeError(f"unexpected keyword {names}: what can be said about new memory is {', '.join(_DEFAULTS)}")
     options = {**_DEFAULTS, **given}
-    for name in ("mode", "reserve", "align"):
-        if not (isinstance(options[name], int) or (options[name] is None and name != "mode")):
-            raise TypeError(f"{name} is a number, not {options[name]!r}")
-        if options[name] is not None and options[name] < 0:
-            raise ValueError(f"{name} cannot be {options[name]}: it is not negative")
+    for name, value in given.items():
+        if name == "lifetime":
+            if not isinstance(value, str):
+                raise TypeError(f"lifetime is text, not {value!r}")
+        elif name not in _NUMBERS:
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"{name} is True or False, not {value!r}")
+        elif value is not None or name == "mode":
+            if not hasattr(value, "__index__"):
+                raise TypeError(f"{name} is a number, not {value!r}")
+            options[name] = operator.index(value)
+            if not 0 <= options[name] < (1 << 32 if name == "mode" else 1 << 63):
+                raise ValueError(f"{name} cannot be {value}: it is out of range")
     return options
 
 
@@ -289,7 +317,7 @@ def ones_like(
     **options: Unpack[ArrayOptions],
 ) -> SharedArray:
     """Makes an array of ones of the type, shape and order of another one."""
-    return _like(prototype, dtype, order, shape, name, 1, options)
+    return _like(prototype, dtype, order, shape, name, np.asarray(1), options)
 
 
 def full_like(
@@ -303,13 +331,12 @@ def full_like(
     **options: Unpack[ArrayOptions],
 ) -> SharedArray:
     """Makes an array filled with a value, of the type, shape and order of another one."""
-    return _like(prototype, dtype, order, shape, name, fill_value, options)
+    return _like(prototype, dtype, order, shape, name, np.asarray(fill_value), options)
 
 
-def _like(prototype: Any, dtype: Any, order: Any, shape: Any, name: Optional[str], value: Any, options: Any) -> SharedArray:
+def _like(prototype: Any, dtype: Any, order: Any, shape: Any, name: Optional[str], source: Any, options: Any) -> SharedArray:
     # Memory that is not touched costs nothing, and NumPy's rules for the order are many.
     pattern = np.empty_like(prototype, dtype, order, subok=False, shape=shape)
-    source = None if value is None else np.asarray(value)
     return _make(name, pattern.shape, pattern.dtype, strides=pattern.strides, source=source, options=options)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno as _errno
 import queue as _queue
 import threading as _threading
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 
 class Error(Exception):
@@ -24,6 +24,10 @@ class _SystemError(Error, OSError):
         super().__init__(*args)
         if self.errno is None:
             self.errno = self._errno
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # The number is not among the arguments, so it would not come along.
+        return type(self), self.args, {**self.__dict__, "errno": self.errno}
 
 
 class ExistsError(_SystemError, FileExistsError):

@@ -170,7 +170,7 @@ def reduce(array, protocol=pickle.DEFAULT_PROTOCOL):
     """What `__reduce_ex__` returns: a reference if the elements are shared, otherwise what NumPy says."""
     memory = memory_of(array)
     if memory is None or memory.access == "copy-on-write":
-        return array.view(np.ndarray).__reduce_ex__(protocol)
+        return (array.view(np.ndarray) if isinstance(array, SharedArray) else array).__reduce_ex__(protocol)
     interface = array.__array_interface__
     view = (array.dtype, array.shape, array.strides, interface["data"][0] - memory.mapping, array.flags.writeable)
     return _rebuild, (type(array), refer(memory), view)
@@ -247,4 +247,5 @@ def _borrow(identity, access, pid, descriptor):
 
 
 SharedArray.__reduce_ex__ = reduce  # type: ignore[method-assign]
-ForkingPickler.register(np.ndarray, reduce)
+for _kind in (np.ndarray, np.recarray, np.matrix):
+    ForkingPickler.register(_kind, reduce)

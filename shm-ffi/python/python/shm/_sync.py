@@ -9,6 +9,7 @@ and ends with Ctrl-C. The classes of the native module do the work; here is how 
 from __future__ import annotations
 
 import contextlib
+import operator
 import time
 from multiprocessing.reduction import ForkingPickler
 from types import TracebackType
@@ -112,8 +113,11 @@ class _Counted(_Primitive):
     @classmethod
     def _plan(cls, entry: str, *initial: Any) -> _Planned:
         (number,) = initial if len(initial) == 1 else (initial,)
-        if not isinstance(number, int):
+        if not hasattr(number, "__index__"):
             raise TypeError(f"{cls.__name__} is made with a number, not {number!r}")
+        number = operator.index(number)
+        if abs(number) >= 1 << 64:
+            raise ValueError(f"{cls.__name__} cannot be made with {number}: it is out of range")
         return [(entry, cls._native.__name__, number)]
 
 
@@ -128,7 +132,7 @@ class Lock(_Plain, _shm.Lock):
 
 
 class Mutex(_Plain, _shm.Mutex):
-    """A lock that belongs to the thread that takes it. Conditions wait with it."""
+    """A lock that belongs to the thread that takes it."""
 
     __slots__ = ()
     _native = _shm.Mutex
@@ -284,13 +288,17 @@ class Barrier(_Counted, _shm.Barrier):
 
 
 class Condition(_Primitive, _shm.Condition):
-    """Waiting for a change of what a `Mutex` guards: its own, or one that several conditions share."""
+    """Waiting for a change of what a lock guards: a `Lock`, an `RLock` or a `Mutex`, which several conditions may share, or a `Mutex` of its own.
 
-    __slots__ = ("_mutex",)
-    _mutex: Mutex
+    A wait gives an `RLock` up as often as it was taken, and takes it back as often. If somebody dies with the lock while others wait, one of
+    them gets OwnerDiedError, once, and has the lock again then.
+    """
+
+    __slots__ = ("_lock",)
+    _lock: Union[Lock, RLock, Mutex]
     _native = _shm.Condition
 
-    def __new__(cls, lock: Optional[Mutex] = None) -> Self:
+    def __new__(cls, lock: Union[Lock, RLock, Mutex, None] = None) -> Self:
         if lock is None:
             return cls._open(_shm.create_primitives(None, cls._plan("condition"), False, _options({})), "condition")
         memory = _shm.create_primitives(None, [("", "Condvar", None)], False, _options({}))
@@ -303,26 +311,26 @@ class Condition(_Primitive, _shm.Condition):
 
     @classmethod
     def _open(cls, memory: Memory, entry: str, *more: Any) -> Self:
-        (mutex,) = more or (None,)
-        if not (mutex is None or isinstance(mutex, Mutex)):
-            raise TypeError(f"a condition waits with a shm.Mutex, not with {mutex!r}")
-        if mutex is None:
+        (lock,) = more or (None,)
+        if lock is None:
             entry = entry or "condition"
-            mutex = Mutex._open(memory, f"{entry}.lock")
-        condition = super()._open(memory, entry, mutex)
-        condition._mutex = mutex
+            lock = Mutex._open(memory, f"{entry}.lock")
+        elif not isinstance(lock, (Lock, RLock, Mutex)):
+            raise TypeError(f"a condition waits with a shm.Lock, shm.RLock or shm.Mutex, not with {lock!r}")
+        condition = super()._open(memory, entry, lock)
+        condition._lock = lock
         return condition
 
     def acquire(self, block: bool = True, timeout: Optional[float] = None) -> bool:
-        """Takes the mutex."""
-        return self._mutex.acquire(block, timeout)
+        """Takes the lock."""
+        return self._lock.acquire(block, timeout)
 
     def release(self) -> None:
-        """Gives the mutex up."""
-        self._mutex.release()
+        """Gives the lock up."""
+        self._lock.release()
 
     def __enter__(self) -> bool:
-        return self._mutex.__enter__()
+        return self._lock.__enter__()
 
     def __exit__(
         self,
@@ -330,7 +338,7 @@ class Condition(_Primitive, _shm.Condition):
         value: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self._mutex.__exit__(kind, value, traceback)
+        self._lock.__exit__(kind, value, traceback)
 
     def wait_for(self, predicate: Callable[[], _T], timeout: Optional[float] = None) -> _T:
         """Waits until a function returns something true, and returns that; what it returned last if it does not in time."""
@@ -343,8 +351,8 @@ class Condition(_Primitive, _shm.Condition):
             self.wait(left)
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        own = self._mutex.entry == f"{self.entry}.lock"
-        return _rebuild, (type(self), refer(self.memory), self.entry, () if own else (self._mutex,))
+        own = self.entry != ""  # it lies beside the condition, which has no memory to itself then
+        return _rebuild, (type(self), refer(self.memory), self.entry, () if own else (self._lock,))
 
 
 class Channel(_Counted, _shm.Channel):
@@ -387,6 +395,12 @@ class Queue(Channel):
     def get_nowait(self) -> Any:
         """Takes an object out if there is one."""
         return self.get(False)
+
+    def join_thread(self) -> None:
+        """Returns at once: nothing is under way in a thread that one would have to wait for."""
+
+    def cancel_join_thread(self) -> None:
+        """Does nothing, because `join_thread` never waits."""
 
     def qsize(self) -> int:
         """How many objects are in it at this moment."""

@@ -49,6 +49,7 @@ def _passes_over(name: str) -> bool:
     if name == getattr(_here, "opening", None) and name not in _told:
         _opened.add(name)
         return True
+    _ours.discard(name)  # a new one has the name of one of ours that was deleted
     _told.add(name)
     return False
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use shm_pool::Background;
 
 use super::job::{HEARTBEAT, explain, failure};
@@ -134,10 +134,10 @@ impl Call {
         match packed {
             Packed::Many { data, extents, .. } => {
                 let store = Bound::new(py, self.store.clone())?;
-                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store, 1))?;
+                let values = results(py, "unpack")?.call1((PyBytes::new(py, &data), extents, store, 1))?;
                 Ok((true, values.cast_into::<PyList>()?.get_item(0)?))
             }
-            Packed::Failed(data) => Ok((false, failure(py, &data.0, 0)?.3)),
+            Packed::Failed(data) => Ok((false, failure(py, &data, 0)?.3)),
             _ => Err(PyRuntimeError::new_err("the process has sent no result")),
         }
     }

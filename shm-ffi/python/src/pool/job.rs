@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use shm_pool::{Error, ErrorKind, Exit, Schedule};
 
 use super::packed::{Packed, Plain};
@@ -223,12 +223,13 @@ impl Desk {
         match packed {
             Packed::Many { count, data, extents } => {
                 let store = Bound::new(py, self.store.clone())?;
-                let values = results(py, "unpack")?.call1((data.to_python(py), extents, store, count))?;
+                let values =
+                    results(py, "unpack")?.call1((PyBytes::new(py, &data), extents, store, count))?;
                 let values = values.cast_into::<PyList>()?;
                 (index..).zip(values.iter()).try_for_each(|(index, value)| self.result(py, index, value))
             }
             Packed::Failed(data) => {
-                let (item, rank, pid, error) = failure(py, &data.0, index)?;
+                let (item, rank, pid, error) = failure(py, &data, index)?;
                 let is_exception = error.is_instance_of::<pyo3::exceptions::PyException>();
                 if !(self.skip && is_exception) {
                     return Err(PyErr::from_value(error));

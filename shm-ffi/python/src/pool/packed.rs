@@ -4,42 +4,12 @@
 
 #![allow(unsafe_code, reason = "looks at an object's exact type")]
 
-use std::fmt;
-
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
-use serde::de::{Deserializer, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-
-/// Bytes that are written as one piece.
-pub(super) struct Bytes(pub(super) Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        struct Whole;
-        impl Visitor<'_> for Whole {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Whole)
-    }
-}
+use serde_bytes::ByteBuf;
 
 /// Where a part of a result lies in the store: offset and length.
 pub(super) type Extent = (u64, u64);
@@ -52,13 +22,13 @@ pub(super) enum Packed {
     /// So many pickled results, of this item and those behind it.
     Many {
         count: u64,
-        data: Bytes,
+        data: ByteBuf,
         extents: Vec<Extent>,
     },
     /// Among those of an item before.
     InList,
     /// The function has raised.
-    Failed(Bytes),
+    Failed(ByteBuf),
 }
 
 /// A value that cannot change, and is sent as it is.
@@ -69,7 +39,7 @@ pub(super) enum Plain {
     Int(i64),
     Float(f64),
     Text(String),
-    Bytes(Bytes),
+    Bytes(ByteBuf),
     /// NumPy's `float64`, which sums and means are.
     Float64(f64),
     /// NumPy's `int64`.
@@ -112,7 +82,7 @@ impl Plain {
         }
         if let Ok(value) = value.cast_exact::<PyBytes>() {
             let bytes = value.as_bytes();
-            return (bytes.len() <= LONG).then(|| Plain::Bytes(Bytes(bytes.to_vec())));
+            return (bytes.len() <= LONG).then(|| Plain::Bytes(ByteBuf::from(bytes)));
         }
         let (float64, int64) = scalar_types(value.py()).ok()?;
         let class = value.get_type_ptr();
@@ -133,7 +103,7 @@ impl Plain {
             Plain::Int(value) => PyInt::new(py, *value).into_any(),
             Plain::Float(value) => PyFloat::new(py, *value).into_any(),
             Plain::Text(text) => PyString::new(py, text).into_any(),
-            Plain::Bytes(bytes) => bytes.to_python(py).into_any(),
+            Plain::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
             Plain::Float64(value) => scalar_types(py)?.0.bind(py).call1((*value,))?,
             Plain::Int64(value) => scalar_types(py)?.1.bind(py).call1((*value,))?,
         })
@@ -163,11 +133,5 @@ impl Packed {
             }
             Packed::Many { .. } | Packed::InList | Packed::Failed(_) => None,
         })
-    }
-}
-
-impl Bytes {
-    pub(super) fn to_python<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0)
     }
 }

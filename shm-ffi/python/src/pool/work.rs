@@ -17,9 +17,10 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyRange, PyRangeMethods, PyTuple};
+use serde_bytes::ByteBuf;
 use shm_pool::{Batch, Worker};
 
-use super::packed::{Bytes, Extent, Packed};
+use super::packed::{Extent, Packed};
 use super::sections;
 use super::store::Store;
 use super::{detached, results};
@@ -245,9 +246,9 @@ pub(super) fn pack_failure(
         Ok(packed.cast_into::<PyBytes>()?.as_bytes().to_vec())
     };
     match pack() {
-        Ok(bytes) => Packed::Failed(Bytes(bytes)),
+        Ok(bytes) => Packed::Failed(ByteBuf::from(bytes)),
         // There is no memory, or the exception's own methods raise what they should not: an empty text means that.
-        Err(_) => Packed::Failed(Bytes(Vec::new())),
+        Err(_) => Packed::Failed(ByteBuf::new()),
     }
 }
 
@@ -265,7 +266,7 @@ fn packer<'py>(py: Python<'py>, store: &Store) -> PyResult<Bound<'py, PyAny>> {
 
 fn take_packed(packer: &Bound<'_, PyAny>, count: usize) -> PyResult<Packed> {
     let (data, extents): (Bound<'_, PyBytes>, Vec<Extent>) = packer.call_method0("take")?.extract()?;
-    Ok(Packed::Many { count: count as u64, data: Bytes(data.as_bytes().to_vec()), extents })
+    Ok(Packed::Many { count: count as u64, data: ByteBuf::from(data.as_bytes()), extents })
 }
 
 /// Results that are pickled, and wait for others to be sent with.

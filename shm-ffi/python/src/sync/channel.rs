@@ -6,6 +6,7 @@ use shm_sync::{ByteChannel, Error, ErrorKind, Primitive};
 
 use super::wait::{deadline, wait};
 use super::{Site, primitive};
+use crate::arguments::truth;
 use crate::error::{Failure, Result, of_kind};
 
 /// The standard library's queues say what was the matter, not that the time is over.
@@ -21,7 +22,7 @@ primitive!(
     Channel(ByteChannel), |site: &Site| ByteChannel::attach_in(&site.segment, &site.entry), {
         /// Sends a message. queue.Full if there is no room (in time), ClosedError if the channel is closed, ValueError if the message is too long for it.
         #[pyo3(signature = (message, block = true, timeout = None))]
-        fn send(&self, py: Python<'_>, message: &[u8], block: bool, timeout: Option<f64>) -> Result<()> {
+        fn send(&self, py: Python<'_>, message: &[u8], #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<()> {
             if !block {
                 return Ok(self.inner.try_send(message)?);
             }
@@ -32,7 +33,7 @@ primitive!(
 
         /// Receives a message. queue.Empty if there is none (in time), ClosedError if there is none and the channel is closed.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn recv<'py>(&self, py: Python<'py>, block: bool, timeout: Option<f64>) -> Result<Bound<'py, PyBytes>> {
+        fn recv<'py>(&self, py: Python<'py>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<Bound<'py, PyBytes>> {
             let message = if block {
                 let deadline = deadline(timeout)?;
                 let received = wait(py, || self.inner.recv_interruptible(deadline))?;

@@ -5,6 +5,7 @@ use shm_sync::{ErrorKind, Primitive};
 
 use super::wait::{deadline, wait_or_time_out};
 use super::{Site, primitive};
+use crate::arguments::{number, truth};
 use crate::error::Result;
 
 /// The methods of both semaphores.
@@ -33,13 +34,13 @@ macro_rules! semaphore {
             $class(shm_sync::$class), |site: &Site| shm_sync::$class::attach_in(&site.segment, &site.entry), {
                 /// Takes a permit; False if there is none (in time).
                 #[pyo3(signature = (block = true, timeout = None))]
-                fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+                fn acquire(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
                     self.take(py, block, timeout)
                 }
 
                 /// Gives permits. OverflowedError (a ValueError) if that would be more than there can be.
                 #[pyo3(signature = (n = 1))]
-                fn release(&self, n: u32) -> Result<()> {
+                fn release(&self, #[pyo3(from_py_with = number)] n: u32) -> Result<()> {
                     Ok(self.inner.release(n)?)
                 }
 
@@ -74,7 +75,7 @@ primitive!(
     Latch(shm_sync::Latch), |site: &Site| shm_sync::Latch::attach_in(&site.segment, &site.entry), {
         /// Counts arrivals.
         #[pyo3(signature = (n = 1))]
-        fn count_down(&self, n: u32) -> Result<()> {
+        fn count_down(&self, #[pyo3(from_py_with = number)] n: u32) -> Result<()> {
             Ok(self.inner.count_down(n)?)
         }
 

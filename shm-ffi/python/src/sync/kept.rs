@@ -61,7 +61,7 @@ thread_local! {
 /// # Safety
 /// The guard borrows what `handle` points to, and nothing else.
 pub(super) unsafe fn keep(address: usize, guard: Guard<'_>, handle: Handle) {
-    // SAFETY: only the lifetime changes. What is borrowed lives as long as `handle`, which is dropped after the guard; `take_mutex` hands
+    // SAFETY: only the lifetime changes. What is borrowed lives as long as `handle`, which is dropped after the guard; `take` hands
     // out both.
     let guard = unsafe { std::mem::transmute::<Guard<'_>, Guard<'static>>(guard) };
     let kept = Kept { guard, handle, address, forks: fork_count() };
@@ -73,16 +73,12 @@ pub(super) fn release(address: usize, fits: impl Fn(&Guard<'_>) -> bool) -> bool
     remove(address, fits).is_some() // dropped here: the lock is free
 }
 
-/// Takes the guard of a mutex out, to wait with it, and the handle that it borrows.
+/// Takes the newest guard of what lies at an address out, to wait with it, and the handle that it borrows.
 ///
 /// # Safety
 /// The handle is dropped after the guard, or kept again with the one that comes of it.
-pub(super) unsafe fn take_mutex(address: usize) -> Option<(Handle, MutexGuard<'static, ()>)> {
-    let Kept { guard, handle, .. } = remove(address, |guard| matches!(guard, Guard::Mutex(_)))?;
-    match guard {
-        Guard::Mutex(guard) => Some((handle, guard)),
-        _ => None,
-    }
+pub(super) unsafe fn take(address: usize) -> Option<(Handle, Guard<'static>)> {
+    remove(address, |_| true).map(|kept| (kept.handle, kept.guard))
 }
 
 /// Tells whether this thread has a guard of what lies at an address.

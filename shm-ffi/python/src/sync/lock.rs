@@ -6,6 +6,7 @@ use shm_sync::{ErrorKind, Primitive, ProcessLockError, ProcessMutex};
 use super::fast::{Quick, Short};
 use super::wait::{deadline, wait};
 use super::{Site, primitive};
+use crate::arguments::truth;
 use crate::error::{self, Result};
 
 /// How an attempt ended that did not fail.
@@ -43,6 +44,11 @@ impl Lock {
             Err(ProcessLockError::Failed(error)) if error.kind() == ErrorKind::TimedOut => Ok(Taken::Not),
             Err(ProcessLockError::Failed(error)) => Err(error.into()),
         }
+    }
+
+    /// Another handle to it.
+    pub(super) fn handle(&self) -> ProcessMutex {
+        self.inner.clone()
     }
 
     fn acquire_or_raise(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
@@ -99,7 +105,7 @@ primitive!(
     Lock(ProcessMutex), |site: &Site| ProcessMutex::attach_in(&site.segment, &site.entry), {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
             self.acquire_or_raise(py, block, timeout)
         }
 

@@ -8,7 +8,7 @@
 //! | `kept.rs` | guards of locks that belong to a thread, between `acquire` and `release` |
 //! | `lock.rs` | the lock that belongs to a process |
 //! | `owned.rs` | what belongs to a thread: mutex, recursive lock, reader-writer lock, turns |
-//! | `condition.rs` | waiting for a change, with a mutex |
+//! | `condition.rs` | waiting for a change, with a lock |
 //! | `counts.rs` | semaphores and latches |
 //! | `signals.rs` | events, barriers and what is done once |
 //! | `channel.rs` | messages |

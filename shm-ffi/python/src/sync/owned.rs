@@ -12,6 +12,7 @@ use super::kept::{self, Guard, Handle};
 use super::lock::owner_died;
 use super::wait::{Failed, deadline, wait};
 use super::{Site, primitive};
+use crate::arguments::{number, truth};
 use crate::error::{self, Result};
 
 /// A handle with the address that tells its lock from others.
@@ -115,8 +116,9 @@ macro_rules! take {
 
 #[cold]
 pub(super) fn not_held(py: Python<'_>, site: &Site, what: &str) -> PyErr {
+    let space = if what.is_empty() { "" } else { " " };
     let text = format!(
-        "cannot release {}: this thread does not hold it {what}; only the thread that took it can release it",
+        "cannot release {}: this thread does not hold it{space}{what}; only the thread that took it can release it",
         site.label()
     );
     error::of_kind(py, ErrorKind::NotHeld, &text, None)
@@ -136,17 +138,18 @@ impl Mutex {
         }
     }
 
-    pub(super) fn owned(&self) -> Owned<shm_sync::Mutex<()>> {
-        Owned { handle: self.inner.handle.clone(), address: self.inner.address }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Mutex(self.inner.handle.clone()))
     }
 }
 
 primitive!(
-    /// A lock that belongs to the thread that takes it, and that conditions wait with.
+    /// A lock that belongs to the thread that takes it.
     Mutex(Owned<shm_sync::Mutex<()>>), Owned::open, {
         /// Takes the lock; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take(py, Ask::Raising { block, timeout })
         }
 
@@ -177,6 +180,10 @@ impl RLock {
             Err(not_held(py, &self.site, "").into())
         }
     }
+    /// What tells it from other locks, and what keeps it there.
+    pub(super) fn owned(&self) -> (usize, Handle) {
+        (self.inner.address, Handle::Recursive(self.inner.handle.clone()))
+    }
 }
 
 primitive!(
@@ -184,7 +191,7 @@ primitive!(
     RLock(Owned<shm_sync::RecursiveMutex<()>>), Owned::open, {
         /// Takes the lock once more; False if it cannot be had (in time). OwnerDiedError, once, if the last holder died with it: the lock is not held then.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn _acquire(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take(py, Ask::Raising { block, timeout })
         }
 
@@ -219,13 +226,13 @@ primitive!(
     RwLock(Owned<shm_sync::RwLock<()>>), Owned::open, {
         /// Takes the lock for reading; False if it cannot be had (in time). OwnerDiedError, once, if the last writer died with it.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn acquire_read(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn acquire_read(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take_read(py, Ask::Raising { block, timeout })
         }
 
         /// Takes the lock for writing; False if it cannot be had (in time). OwnerDiedError, once, if the last writer died with it.
         #[pyo3(signature = (block = true, timeout = None))]
-        fn acquire_write(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> Result<bool> {
+        fn acquire_write(&self, py: Python<'_>, #[pyo3(from_py_with = truth)] block: bool, timeout: Option<f64>) -> Result<bool> {
             self.take_write(py, Ask::Raising { block, timeout })
         }
 
@@ -272,7 +279,7 @@ primitive!(
     Sequencer(Owned<shm_sync::Sequencer>), Owned::open, {
         /// Waits until turn ``n`` comes, and takes it; False if it does not come in time. BrokenError if whoever had a turn before died in it.
         #[pyo3(signature = (n, timeout = None))]
-        fn acquire(&self, py: Python<'_>, n: u64, timeout: Option<f64>) -> Result<bool> {
+        fn acquire(&self, py: Python<'_>, #[pyo3(from_py_with = number)] n: u64, timeout: Option<f64>) -> Result<bool> {
             let deadline = deadline(timeout)?;
             match wait(py, || self.inner.handle.turn_interruptible(n, deadline).map_err(SequencerError))? {
                 Ok(turn) => {
@@ -290,18 +297,18 @@ primitive!(
         }
 
         /// Takes over turn ``n``, in which somebody died.
-        fn recover(&self, n: u64) -> Result<()> {
+        fn recover(&self, #[pyo3(from_py_with = number)] n: u64) -> Result<()> {
             self.keep(self.inner.handle.recover(n)?);
             Ok(())
         }
 
         /// Passes over turn ``n``, in which somebody died or which nobody will ask for.
-        fn skip(&self, n: u64) -> Result<()> {
+        fn skip(&self, #[pyo3(from_py_with = number)] n: u64) -> Result<()> {
             Ok(self.inner.handle.skip(n)?)
         }
 
         /// Begins anew with turn ``n``.
-        fn reset(&self, n: u64) -> Result<()> {
+        fn reset(&self, #[pyo3(from_py_with = number)] n: u64) -> Result<()> {
             Ok(self.inner.handle.reset(n)?)
         }
 

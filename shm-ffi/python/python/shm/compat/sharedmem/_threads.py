@@ -123,7 +123,7 @@ class Threads:
                 done.put((None, failure(error, rank, item)))
 
         threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(workers)]
-        take = (lambda result: result) if reduce is None else spread_tuples(reduce)
+        take: Callable[[Any], Any] = (lambda result: result) if reduce is None else spread_tuples(reduce)
         results: List[Any] = [None] * len(items)
         failed = None
         try:
