@@ -846,23 +846,24 @@ def test_a_copy_that_the_function_forks_and_lets_go_sends_nothing():
 
 
 def test_other_threads_run_while_a_map_waits():
-    stop, ticks = threading.Event(), []
+    stop, ticks = threading.Event(), shm.zeros((), int)
 
     def tick():
         while not stop.is_set():
-            ticks.append(1)
+            ticks[...] += 1
             time.sleep(0.001)
 
     thread = threading.Thread(target=tick)
     thread.start()
 
     def work(i):
-        time.sleep(0.3)
+        before = int(ticks)
+        while ticks < before + 5:  # for ever, if they did not
+            time.sleep(0.001)
+        return i
 
     try:
-        before = len(ticks)
-        shm.MapReduce(2, threads_ok=True).map(work, range(2))
-        assert len(ticks) > before + 5
+        assert shm.MapReduce(2, threads_ok=True).map(work, range(2)) == [0, 1]
     finally:
         stop.set()
         thread.join()
@@ -971,8 +972,8 @@ def test_handlers_run_while_a_map_waits():
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(Enough):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             shm.MapReduce(2).map(lambda i: time.sleep(600), range(2))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -1042,9 +1043,10 @@ def test_functions_around_a_fork_are_called():
     code, out, err = run_script(
         """
         import os, shm
-        log = shm.zeros(3, int)
+        log, lock = shm.zeros(3, int), shm.Lock()
         def count(at):
-            log[at] += 1
+            with lock:  # two workers begin at once
+                log[at] += 1
         os.register_at_fork(before=lambda: count(0), after_in_parent=lambda: count(1), after_in_child=lambda: count(2))
         shm.MapReduce(2).map(lambda i: i, range(10))
         print(log)

@@ -549,8 +549,12 @@ waits = {
     "Semaphore": shm.Semaphore(0).acquire, "Event": shm.Event().wait, "Condition": condition.wait, "Barrier": shm.Barrier(2).wait,
     "Latch": shm.Latch(1).wait, "Channel": shm.Channel().recv, "Queue": shm.Queue().get, "Sequencer": lambda: shm.Sequencer().acquire(5),
 }
-print("ready", flush=True)
+def interrupt(number, frame):
+    signal.signal(number, signal.SIG_IGN)  # once is enough: the next one could come when the first has ended the wait
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, interrupt)
 try:
+    print("ready", flush=True)
     waits[sys.argv[1]]()
 except KeyboardInterrupt:
     print("interrupted")
