@@ -1048,7 +1048,8 @@ def test_functions_around_a_fork_are_called():
             with lock:  # two workers begin at once
                 log[at] += 1
         os.register_at_fork(before=lambda: count(0), after_in_parent=lambda: count(1), after_in_child=lambda: count(2))
-        shm.MapReduce(2).map(lambda i: i, range(10))
+        both = shm.Barrier(2)  # otherwise one worker might do it all, and the other one be ended on its way
+        shm.MapReduce(2, schedule="static").map(lambda i: both.wait(), range(2))
         print(log)
         """
     )
