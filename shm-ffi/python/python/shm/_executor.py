@@ -1,7 +1,7 @@
 """`Executor`: the standard library's interface of submitted calls, each in a forked process of its own.
 
 A call inherits everything at the moment it begins: nothing is pickled on the way in. That costs a fork for each call (1 to 3 ms); `map` makes few calls out of many
-items. Threads of this process wait for the calls, as many as there are workers; they end when nothing is left to do.
+items. Threads of this process wait for the calls, as many as there are workers; they end when nothing is left to do. `MapReduce` submits in the same way.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import itertools
 import os
 import threading
 import time
-from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Set, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Set, Tuple, TypeVar
 
 from . import _results, _shm
-from ._mapreduce import _count, cpu_count
+from ._workers import count, cpu_count, positive
 
 _T = TypeVar("_T")
 
@@ -26,6 +26,10 @@ class _Task:
 
     def __init__(self, future: Any, function: Callable[..., Any], args: Tuple[Any, ...], keywords: Any) -> None:
         self.future, self.function, self.args, self.keywords = future, function, args, keywords
+
+
+class Serving(threading.Thread):
+    """A thread that waits for calls. It holds no lock that a forked process needs."""
 
 
 class Executor(concurrent.futures.Executor):
@@ -39,36 +43,41 @@ class Executor(concurrent.futures.Executor):
     """
 
     def __init__(self, workers: Optional[int] = None) -> None:
-        self._most = cpu_count() if workers is None else _count("workers", workers)
-        if self._most == 0:
+        self._workers = None if workers is None else count("workers", workers)
+        if self._workers == 0:
             raise ValueError("an executor needs a worker at least")
         self._begin()
 
     def _begin(self) -> None:
+        """What belongs to this process alone: not to a forked copy, nor to one that was sent."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._tasks: Deque[_Task] = collections.deque()
-        self._threads: Set[threading.Thread] = set()
+        self._threads: Set[Serving] = set()
         self._calls: Set[Any] = set()
         self._kills = 0  # how often all calls were killed
         self._is_shut = False
 
     @property
     def workers(self) -> int:
-        """How many calls run at a time."""
-        return self._most
+        """How many work at a time."""
+        return cpu_count() if self._workers is None else self._workers
+
+    def _check_open(self, verb: str) -> None:
+        if os.getpid() != self._pid:
+            self._begin()  # a forked copy: the threads, and what they do, are the parent's
+        if self._is_shut:
+            raise RuntimeError(f"cannot {verb}: {self!r}")
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[_T]":
         """Has a function called, and returns the future of its result. RuntimeError after `shutdown`."""
-        if os.getpid() != self._pid:
-            self._begin()  # a forked copy: the threads, and what they do, are the parent's
+        self._check_open("submit")
         future: "concurrent.futures.Future[_T]" = concurrent.futures.Future()
         with self._lock:
-            if self._is_shut:
-                raise RuntimeError("cannot submit: the executor was shut down")
+            self._check_open("submit")  # again: another thread may have shut it
             self._tasks.append(_Task(future, fn, args, kwargs))
-            if len(self._threads) < self._most:
-                thread = threading.Thread(target=self._serve, name=f"shm.Executor-{len(self._threads)}")
+            if len(self._threads) < self.workers:
+                thread = Serving(target=self._serve, name=f"shm.Executor-{len(self._threads)}")
                 self._threads.add(thread)
                 thread.start()
         return future
@@ -88,17 +97,17 @@ class Executor(concurrent.futures.Executor):
         buffersize  so many calls at most are under way or wait to be taken out; None: all items are collected now
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        if buffersize is not None and _count("buffersize", buffersize) == 0:
-            raise ValueError("buffersize has to be 1 at least")
+        if buffersize is not None:
+            positive("buffersize", buffersize)
         items: Iterable[Tuple[Any, ...]] = zip(*iterables)
         if chunksize is None:
             if buffersize is None:
                 items = list(items)
-                chunksize = max(1, -(-len(items) // (4 * self._most)))
+                chunksize = max(1, -(-len(items) // (4 * self.workers)))
             else:
                 chunksize = 1
-        elif _count("chunksize", chunksize) == 0:
-            raise ValueError("chunksize has to be 1 at least")
+        else:
+            positive("chunksize", chunksize)
         chunks = _chunks(iter(items), chunksize)
         futures: Deque[Any] = collections.deque()
         for first, chunk in itertools.islice(chunks, buffersize):
@@ -122,6 +131,8 @@ class Executor(concurrent.futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accepts nothing more, and waits for what was submitted; with `cancel_futures` only for what has begun."""
+        if os.getpid() != self._pid:
+            self._begin()
         with self._lock:
             self._is_shut = True
             cancelled = list(self._tasks) if cancel_futures else []
@@ -131,12 +142,14 @@ class Executor(concurrent.futures.Executor):
         for task in cancelled:
             if task.future.cancel():
                 task.future.set_running_or_notify_cancel()
-        if wait and os.getpid() == self._pid:
+        if wait:
             for thread in threads:
                 thread.join()
 
     def kill_workers(self) -> None:
         """Kills the processes of all calls that have begun; their futures get a `WorkerDiedError`."""
+        if os.getpid() != self._pid:
+            self._begin()
         with self._lock:
             self._kills += 1
             calls = list(self._calls)
@@ -182,8 +195,17 @@ class Executor(concurrent.futures.Executor):
         else:
             task.future.set_exception(value)
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """What a copy in another process begins with: the options."""
+        own = ("_pid", "_lock", "_tasks", "_threads", "_calls", "_kills", "_is_shut")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
     def __repr__(self) -> str:
-        return f"<shm.Executor with {self._most} workers{', shut down' if self._is_shut else ''}>"
+        return f"<shm.{type(self).__name__} with {self.workers} workers{', shut down' if self._is_shut else ''}>"
 
 
 def _chunks(items: Iterator[Tuple[Any, ...]], size: int) -> Iterator[Tuple[int, List[Tuple[Any, ...]]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ._executor import Executor
-from ._mapreduce import cpu_count
+from ._workers import cpu_count
 
 
 def register_joblib(make_default: bool = False) -> None:

@@ -16,14 +16,19 @@ around it in Python (the items, progress, serial maps), and how results and exce
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import threading
+import time
 import warnings
 from types import TracebackType
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, Type, Union
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
 
 from . import _results, _shm
+from ._errors import TimedOutError
+from ._executor import Executor, Serving
 from ._results import Failure, RemoteError, RemoteTraceback, ResultError, WorkerDiedError
+from ._workers import count, cpu_count, positive
 
 __all__ = [
     "Background",
@@ -39,12 +44,7 @@ __all__ = [
 
 _Schedule = Union[None, str, Tuple[str, int]]
 _Progress = Union[bool, None, Callable[[int, int], object]]
-
-
-def cpu_count() -> int:
-    """How many workers a pool has unless it is told: what OMP_NUM_THREADS, else PBS_NUM_PPN, else SLURM_CPUS_PER_TASK says; else the
-    processors that this process may run on, limited by the quota of its control group."""
-    return _shm.default_workers()
+_T = TypeVar("_T")
 
 
 class Local:
@@ -79,8 +79,12 @@ class _Section:
             self._leave(id(self._pool))
 
 
-class MapReduce:
-    """Forks workers that call a function for each of many items, and collects the results.
+class MapTimedOutError(TimedOutError, concurrent.futures.TimeoutError):
+    """A map was not done in its time. (Both of Python's classes of this name, which were two before 3.11.)"""
+
+
+class MapReduce(Executor):
+    """Forks workers that call a function for each of many items, and collects the results; a `concurrent.futures.Executor`.
 
     Workers are copies of this process, so functions, closures and items are inherited and never pickled; only results are. A worker sees
     the master's objects as they were at the fork; what it changes nobody else sees, except in shared arrays.
@@ -97,6 +101,10 @@ class MapReduce:
 
     In a worker neither the parent's atexit functions nor finalizers of the parent's garbage run; standard output is flushed before the fork and at
     the worker's end. When the calling thread or its process dies, the kernel kills the workers.
+
+    The workers of a map live as long as it does. `submit` makes one call in a process of its own, as `Executor` does, and `workers` of these run at a time;
+    `shutdown` and the end of a ``with`` block wait for them, and nothing begins after that (RuntimeError). Retries, sections and the rest of the options are for
+    maps. A forked copy, in a worker, goes on by itself; so does a pickled one.
     """
 
     def __init__(
@@ -112,12 +120,13 @@ class MapReduce:
         threads_ok: bool = False,
     ) -> None:
         if workers is not None:
-            workers = _count("workers", workers)
+            workers = count("workers", workers)
         self._workers = workers
+        self._begin()
         self._schedule = _checked_schedule(schedule)
-        self._retries = _count("retries", retries)
+        self._retries = count("retries", retries)
         self._skip_failed = bool(skip_failed)
-        self._serial_below = _count("serial_below", serial_below)
+        self._serial_below = count("serial_below", serial_below)
         self._is_ordered = ordered
         self._progress = progress
         self._threads_ok = threads_ok
@@ -126,57 +135,76 @@ class MapReduce:
         self.local = Local()
         self._serial_in: Optional[int] = None  # the process in which a map without workers is at work
 
-    @property
-    def workers(self) -> int:
-        """How many workers a map with enough items has."""
-        return cpu_count() if self._workers is None else self._workers
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[_T]":
+        """Has a function called in a process of its own, and returns the future of its result. RuntimeError after `shutdown`.
 
-    def __enter__(self) -> "MapReduce":
-        return self
+        Without workers it is called here, and the future is done.
+        """
+        if self.workers > 0:
+            return super().submit(fn, *args, **kwargs)
+        self._check_open("submit")
+        future: "concurrent.futures.Future[_T]" = concurrent.futures.Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        """Nothing is left to do: workers live as long as a map."""
-
-    def map(
+    def map(  # type: ignore[override]  # an executor's map returns an iterator; this one has the whole list by then
         self,
         func: Callable[..., Any],
-        sequence: Iterable[Any],
+        /,
+        *iterables: Any,
         reduce: Optional[Callable[..., Any]] = None,
         star: bool = False,
         minlength: int = 0,
-        *,
         ordered: Optional[bool] = None,
+        timeout: Optional[float] = None,
+        chunksize: Optional[int] = None,
     ) -> List[Any]:
-        """Calls a function for each item in the workers, and returns the results in the order of the items.
+        """Calls a function for each item in the workers, and returns the list of the results in the order of the items.
 
-        func       called with an item; with `star`, with the parts of an item as arguments
-        sequence   what can be indexed and has a length is inherited as it is; anything else is collected into a list first
+        func       called with an item; with `star`, with the parts of an item as arguments; with several iterables, with an item of each
+        iterables  what can be indexed and has a length is inherited as it is; anything else is collected into a list first. Of several, the shortest
+                   ends the map
         reduce     called in this process, in this thread, with each result as it arrives, in any order; tuples become its arguments. What it
                    returns takes the result's place
         minlength  if there are fewer items, everything happens in this process
         ordered    as in the constructor, for this map
+        timeout    seconds after which the map is ended with a TimeoutError (here and now, looked at ten times a second; between two items without workers)
+        chunksize  so many items are handed out at a time; None: as the pool's schedule says
+
+        After one sequence `reduce`, `star` and `minlength` may come without their names, as for sharedmem: what can be called, and None, is no iterable.
+
+        An executor's `map` makes an iterator that is still being filled; this one returns when all is done, or raises what the first failure was.
 
         What the function raises is raised here, with the worker's traceback as its ``__cause__`` (`RemoteTraceback`). What cannot be pickled
         becomes a `RemoteError` (exceptions) or a `ResultError` (results). A worker that is killed or exits: `WorkerDiedError`. Ctrl-C ends the workers.
         In all these cases the workers are gone when it is raised.
         """
+        self._check_open("map")
         _check_callable("func", func)
+        if len(iterables) > 1 and (iterables[1] is None or callable(iterables[1])):
+            iterables, (reduce, star, minlength) = iterables[:1], _unnamed(iterables[1:], (reduce, star, minlength))
         if reduce is not None:
             _check_callable("reduce", reduce)
-        items = _indexable(sequence)
+        if chunksize is not None:
+            chunksize = positive("chunksize", chunksize)
+        items, star = _items(iterables, star)
         total = len(items)
         bar = _Bar.make(self._progress, total)
+        if timeout is not None:
+            bar = bar.limited(timeout, total)
         try:
             if total == 0 or self.workers == 0 or total < max(self._serial_below, minlength):
                 return self._serial(func, items, reduce, star, bar)
-            return self._forked(func, items, reduce, star, bar, ordered)
+            return self._forked(func, items, reduce, star, bar, ordered, chunksize)
         finally:
             bar.close()
 
     def background(self, func: Callable[..., Any], *args: Any, **keywords: Any) -> "Background":
         """Calls a function in a forked process, and returns at once with a handle to await its result by."""
+        self._check_open("begin a call")
         _check_callable("func", func)
         if self.workers == 0:
             return Background._done(func, args, keywords)
@@ -225,13 +253,16 @@ class MapReduce:
         star: bool,
         bar: "_Bar",
         ordered: Optional[bool],
+        chunksize: Optional[int],
     ) -> List[Any]:
         if ordered is None:
             ordered = self._is_ordered
         if ordered is None:
             ordered = _mentions(func, "ordered")
         self._warn_of_threads()
-        kind, chunk = self._schedule or (("dynamic", 1) if ordered else ("guided", 1))
+        kind, chunk = self._schedule or ("dynamic" if ordered or chunksize is not None else "guided", 1)
+        if chunksize is not None:
+            chunk = chunksize
         return _results.collect(
             _shm.Job(
                 id(self),
@@ -254,16 +285,16 @@ class MapReduce:
     def _warn_of_threads(self) -> None:
         if self._threads_ok or threading.active_count() < 2:
             return
-        others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+        here = threading.current_thread()
+        others = [each.name for each in threading.enumerate() if each is not here and not isinstance(each, Serving)]
+        if not others:
+            return
         warnings.warn(
             f"a process with {len(others) + 1} threads is about to be forked (the others are {', '.join(others[:5])}): a lock that one of them holds now is "
             "held in the workers for ever; map before they start, or say threads_ok=True if they hold none that the function needs",
             RuntimeWarning,
             stacklevel=4,
         )
-
-    def __repr__(self) -> str:
-        return f"<shm.MapReduce with {self.workers} workers>"
 
 
 class Background:
@@ -347,6 +378,17 @@ class _Bar:
         if self.function is not None:
             self.function(done)
 
+    def limited(self, timeout: float, total: int) -> "_Bar":
+        """The same, which raises when it is told of progress too late."""
+        end = time.monotonic() + timeout
+
+        def function(done: int) -> None:
+            self(done)
+            if done < total and time.monotonic() >= end:
+                raise MapTimedOutError(f"{done} of {total} items were done in {timeout} seconds; the map was given up, and its workers are gone")
+
+        return _Bar(function, self.close)
+
     @classmethod
     def make(cls, progress: _Progress, total: int) -> "_Bar":
         if not progress:
@@ -371,15 +413,6 @@ def _check_callable(what: str, function: Any) -> None:
         raise TypeError(f"{what} has to be something that can be called, not {function!r}")
 
 
-def _count(what: str, number: Any) -> int:
-    if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise TypeError(f"{what} is a number, not {number!r}")
-    number = number.__index__()
-    if number < 0:
-        raise ValueError(f"{what} cannot be negative, and {number} is")
-    return int(number)
-
-
 def _checked_schedule(schedule: _Schedule) -> Optional[Tuple[str, int]]:
     if schedule is None:
         return None
@@ -388,10 +421,31 @@ def _checked_schedule(schedule: _Schedule) -> Optional[Tuple[str, int]]:
         raise ValueError(f"a schedule is 'static', 'dynamic', 'guided' or a pair of one of these and a number of items, not {schedule!r}")
     if chunk is None:
         return str(kind), 0 if kind == "static" else 1  # 0: equal shares
-    number = _count("the schedule's number of items", chunk)
+    number = count("the schedule's number of items", chunk)
     if number == 0:
         raise ValueError(f"the schedule {schedule!r} has chunks of 0 items, which never come to an end")
     return str(kind), number
+
+
+def _unnamed(given: Tuple[Any, ...], named: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """`reduce`, `star` and `minlength` of a map, some of which came without their names."""
+    if len(given) > len(named):
+        raise TypeError(f"map takes a function, a sequence, reduce, star and minlength without their names, and {len(given) - len(named)} more came")
+    for name, value, default in zip(("reduce", "star", "minlength"), named[: len(given)], (None, False, 0)):
+        if value is not default:
+            raise TypeError(f"map got two values for {name}")
+    return given + named[len(given) :]
+
+
+def _items(iterables: Tuple[Any, ...], star: bool) -> Tuple[Sequence[Any], bool]:
+    """The items of a map, and whether their parts are arguments."""
+    if len(iterables) == 1:
+        return _indexable(iterables[0]), star
+    if not iterables:
+        raise TypeError("map needs something to go through")
+    if star:
+        raise TypeError("star=True takes the arguments out of the items of one sequence; several iterables have one argument each already")
+    return list(zip(*iterables)), True
 
 
 def _indexable(sequence: Iterable[Any]) -> Sequence[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..._mapreduce import cpu_count as cpu_count
+from ..._workers import cpu_count as cpu_count
 
 _debug = False
 

@@ -99,7 +99,7 @@ class MapReduce:
         if get_debug() or self.np == 0 or len(items) < max(minlength, 1):
             if self._threads is not None:
                 self._threads.local.rank = 0
-            return self._processes.map(func, items, reduce, star, len(items) + 1)
+            return self._processes.map(func, items, reduce=reduce, star=star, minlength=len(items) + 1)
         if self._threads is not None:
             return self._threads.map(func, items, reduce, star, min(self.np, len(items)))
         own: List[BaseException] = []
@@ -113,7 +113,7 @@ class MapReduce:
 
         try:
             # The original's functions may enter the ordered section whenever they like: nobody has to say it before.
-            return self._processes.map(func, items, None if reduce is None else noting, star, ordered=True)
+            return self._processes.map(func, items, reduce=None if reduce is None else noting, star=star, ordered=True)
         except BaseException as error:
             if not of_a_worker(error) or any(error is each for each in own):
                 raise
