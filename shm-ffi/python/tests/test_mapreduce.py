@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -1141,6 +1142,57 @@ def test_a_call_in_the_background_may_take_long():
     pid = shm.background(time.sleep, 600).pid  # dropped at once
     gc.collect()
     assert gone(pid)
+
+
+def test_many_threads_may_wait_for_one_call():
+    flag, found = shm.zeros((), int), []
+
+    def work():
+        while not flag:
+            time.sleep(0.001)
+        return np.arange(100_000)
+
+    call = shm.background(work)
+    threads = [threading.Thread(target=lambda: found.append(call.wait())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        assert not call.done()
+        with pytest.raises(TimeoutError):
+            call.wait(0.01)
+    flag[...] = 1
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3 and all(value is call.wait() for value in found)
+
+
+def test_a_call_is_killed_while_threads_wait_for_it():
+    found = []
+
+    def wait(call):
+        with pytest.raises(shm.WorkerDiedError) as caught:
+            call.wait()
+        found.append(caught.value.signal)
+
+    for _ in range(5):
+        call = shm.MapReduce(threads_ok=True).background(time.sleep, 600)
+        threads = [threading.Thread(target=wait, args=(call,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        call.kill()
+        wait(call)
+        for thread in threads:
+            thread.join()
+    assert found == [signal.SIGKILL] * 15
+
+
+def test_the_outcome_of_a_call_may_lead_back_to_it():
+    call = shm.background(dict)
+    call.wait()["call"] = call
+    ended = weakref.ref(call)
+    del call
+    gc.collect()
+    assert ended() is None
 
 
 def test_a_handle_belongs_to_its_process():
