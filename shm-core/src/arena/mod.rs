@@ -409,7 +409,7 @@ impl Arena {
             growing.map_or(String::new(), |error| format!("; it did not grow: {error}")),
         );
         let remedy = "free blocks, reclaim those of dead processes (Arena::reclaim), or create the segment larger or with \
-                      a larger SegmentOptions::reserve_max";
+                      a larger reserved maximum (reserve_max)";
         Err(Error::new(ErrorKind::OutOfSpace, "allocate in", self.label(), reason).remedy(remedy))
     }
 

@@ -418,7 +418,7 @@ impl AnyArray {
                 label,
                 "the array was not created to grow",
             )
-            .remedy("create it in C order, as the last entry, with SegmentOptions::reserve_max"));
+            .remedy("create it in C order, as the last entry, with a reserved maximum (reserve_max)"));
         }
         let wanted = self
             .layout

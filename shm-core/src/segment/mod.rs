@@ -354,7 +354,7 @@ impl Segment {
                 self.label(),
                 format!("{asked} are asked, and it may have {max}"),
             );
-            return Err(error.remedy("create it with a larger SegmentOptions::reserve_max"));
+            return Err(error.remedy("create it with a larger reserved maximum (reserve_max)"));
         }
         // Otherwise the file that now has the descriptor's number would be lengthened.
         self.attachment.stat().map_err(|errno| attachment::lost("grow", &self.attachment, errno))?;
