@@ -17,7 +17,7 @@ enum Way {
     Plain,
     Valgrind,
     AddressSanitizer,
-    /// With a sandbox that refuses a system call, from the beginning or later (`threads.c`).
+    /// With a sandbox that refuses a system call, from the beginning or later (`threads.c`, `pool.c`).
     Sandbox(&'static str),
 }
 
@@ -107,4 +107,9 @@ programs! { smoke arrays segments misuse late threads wrapper locks waits pool e
 fn threads_in_a_sandbox() {
     run("threads", Way::Sandbox("early"));
     run("threads", Way::Sandbox("late"));
+}
+
+#[test]
+fn pool_in_a_sandbox() {
+    run("pool", Way::Sandbox("pidfds"));
 }

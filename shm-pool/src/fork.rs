@@ -1,4 +1,4 @@
-//! Worker processes: forked, watched through a pidfd, killed and reaped.
+//! Worker processes: forked, watched through a pidfd or by number, killed and reaped.
 //!
 //! The fork goes through libc, which registers the robust list of the child anew and keeps `malloc` usable there. The child asks for SIGKILL when the
 //! *thread* that is its parent ends (`PR_SET_PDEATHSIG`, prctl(2)). That is the one that forks it, which is right for a map: the thread is blocked in it;
@@ -35,10 +35,23 @@ const BROKEN: i32 = 102;
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
-    /// Nothing if it was dead and reaped by others before it could be opened.
-    pidfd: Option<OwnedFd>,
+    watch: Watch,
     exit: Option<Exit>,
 }
+
+/// By what the end of a child is noticed.
+#[derive(Debug)]
+enum Watch {
+    Pidfd(OwnedFd),
+    /// Where there are no pidfds (Linux before 5.3, a sandbox, valgrind) its number is asked for, now and then. That is the child's until somebody waits
+    /// for it; a program that waits for all of its children in another thread should have pidfds.
+    Number,
+    /// It was dead and reaped by others before it could be opened.
+    Nothing,
+}
+
+/// How long a master sleeps at most when it watches a child by its number.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// How a pool forks.
 #[derive(Clone)]
@@ -146,12 +159,14 @@ pub(crate) fn vanish(code: i32) -> ! {
 impl Child {
     /// The child of this number, which nobody has waited for.
     pub(crate) fn of(pid: Pid) -> io::Result<Child> {
+        let watched_by = |watch| Ok(Child { pid, watch, exit: None });
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Child { pid, pidfd: Some(pidfd), exit: None }),
+            Ok(pidfd) => watched_by(Watch::Pidfd(pidfd)),
+            Err(Errno::NOSYS | Errno::PERM) => watched_by(Watch::Number),
             // The program lets the kernel reap its children, and this one has ended already.
-            Err(Errno::SRCH) => Ok(Child { pid, pidfd: None, exit: None }),
+            Err(Errno::SRCH) => watched_by(Watch::Nothing),
             Err(errno) => {
-                // Without a pidfd its end could not be noticed. The pid is our child's until it is waited for.
+                // There is no descriptor left, say. The pid is our child's until it is waited for.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
                 wait_for(pid);
                 Err(errno.into())
@@ -168,17 +183,30 @@ impl Child {
         self.exit
     }
 
-    /// The pidfd, which is readable when the process has ended; nothing if it has ended for sure.
+    /// The pidfd, which is readable when the process has ended; nothing if it has to be looked at without one.
     pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
+        match &self.watch {
+            Watch::Pidfd(pidfd) => Some(pidfd.as_fd()),
+            Watch::Number | Watch::Nothing => None,
+        }
+    }
+
+    /// When it has to be looked at again at the latest; nothing if its pidfd tells.
+    pub(crate) fn look_again(&self) -> Option<Duration> {
+        match self.watch {
+            Watch::Pidfd(_) => None,
+            Watch::Number => Some(GLANCE),
+            Watch::Nothing => Some(Duration::ZERO),
+        }
     }
 
     /// Collects the exit status if it has ended, without waiting.
     pub(crate) fn reap(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
-            self.exit = match &self.pidfd {
-                None => Some(Exit::Unknown),
-                Some(pidfd) => exit_of(pidfd),
+            self.exit = match &self.watch {
+                Watch::Pidfd(pidfd) => exit_of(WaitId::PidFd(pidfd.as_fd()), || is_dead(pidfd)),
+                Watch::Number => exit_of(WaitId::Pid(self.pid), || true),
+                Watch::Nothing => Some(Exit::Unknown),
             };
         }
         self.exit
@@ -186,10 +214,18 @@ impl Child {
 
     /// Kills it, if it has not ended.
     pub(crate) fn kill(&self) {
-        if let (None, Some(pidfd)) = (self.exit, &self.pidfd) {
-            // A pidfd names no other process, even if this one was reaped by somebody else.
-            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        if self.exit.is_some() {
+            return;
         }
+        // There is nothing to be done about a failure: it has ended by itself, or others have waited for it.
+        let _ = match &self.watch {
+            // A pidfd names no other process, even if this one was reaped by somebody else.
+            Watch::Pidfd(pidfd) => rustix::process::pidfd_send_signal(pidfd, Signal::KILL),
+            Watch::Number if is_running_child(self.pid) => {
+                rustix::process::kill_process(self.pid, Signal::KILL)
+            }
+            Watch::Number | Watch::Nothing => Ok(()),
+        };
     }
 
     /// Kills it, and returns when it is gone.
@@ -204,10 +240,16 @@ pub(crate) fn wait_for(pid: Pid) {
     while matches!(rustix::process::waitpid(Some(pid), WaitOptions::empty()), Err(Errno::INTR)) {}
 }
 
-/// How a child has ended, if it has.
-fn exit_of(pidfd: &OwnedFd) -> Option<Exit> {
+/// Whether this is a child of ours that has not ended.
+fn is_running_child(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
+/// How a child has ended, if it has. `is_gone` says whether one that is no child of ours any more has.
+fn exit_of(child: WaitId<'_>, is_gone: impl FnOnce() -> bool) -> Option<Exit> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+    match rustix::process::waitid(child, options) {
         Ok(None) | Err(Errno::INTR) => None,
         Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Exit::Code(code),
@@ -215,7 +257,7 @@ fn exit_of(pidfd: &OwnedFd) -> Option<Exit> {
             _ => Exit::Unknown,
         }),
         // Not our child any more: the program has waited for it somewhere else, or ignores SIGCHLD.
-        Err(_) => is_dead(pidfd).then_some(Exit::Unknown),
+        Err(_) => is_gone().then_some(Exit::Unknown),
     }
 }
 
@@ -266,6 +308,31 @@ mod tests {
         let child = fork(&PLAIN, sleep).unwrap();
         child.kill();
         assert_eq!(wait(child), Exit::Signal(libc::SIGKILL));
+    }
+
+    #[test]
+    fn children_are_watched_without_pidfds_too() {
+        let by_number = |work: fn() -> i32| {
+            let mut child = fork(&PLAIN, work).unwrap();
+            child.watch = Watch::Number;
+            child
+        };
+        let sleep = || {
+            loop {
+                std::thread::park()
+            }
+        };
+        assert_eq!(wait(by_number(|| 7)), Exit::Code(7));
+        let mut child = by_number(sleep);
+        assert_eq!((child.reap(), child.look_again()), (None, Some(GLANCE)));
+        child.kill();
+        assert_eq!(wait(child), Exit::Signal(libc::SIGKILL));
+        // Somebody else has waited for it: its number may be anybody's, and is not killed.
+        let mut child = by_number(|| 8);
+        wait_for(child.pid);
+        assert!(!is_running_child(child.pid));
+        child.kill();
+        assert_eq!(child.reap(), Some(Exit::Unknown));
     }
 
     #[test]

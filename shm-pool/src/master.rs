@@ -439,7 +439,9 @@ impl Team {
         let mut watched = vec![PollFd::new(&self.event, PollFlags::IN)];
         let pidfds = self.children.iter().filter(|child| living(child)).map(Child::pidfd);
         watched.extend(pidfds.clone().flatten().map(|pidfd| PollFd::from_borrowed_fd(pidfd, PollFlags::IN)));
-        let limit = if pidfds.clone().any(|pidfd| pidfd.is_none()) { Duration::ZERO } else { limit };
+        let look_again =
+            self.children.iter().filter(|child| living(child)).filter_map(Child::look_again).min();
+        let limit = look_again.map_or(limit, |look_again| limit.min(look_again));
         let timeout = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
         let polled = rustix::event::poll(&mut watched, Some(&timeout));
         if polled.is_err_and(|errno| errno != Errno::INTR) {

@@ -67,6 +67,25 @@ test("array: use after close is an error") do name
     @test close(A) === nothing
 end
 
+# A view knows its size by itself, and Julia leaves out the checks of what lies below one: a use that got through would be the end of the process.
+test("array: views, reshapes and other faces are closed with it") do name
+    faces = (A -> view(A, 1, :), A -> view(A, :, :), A -> view(A, 2, 2), A -> view(A, 2:4), A -> view(A, [1, 2], :), A -> view(view(A, :, 1:2), 1, :),
+             A -> first(eachcol(A)), A -> reshape(A, 6), A -> reshape(view(A, 1:1, :), 3), A -> view(reshape(A, 6), 2:4), A -> vec(A), A -> A', transpose,
+             A -> view(A', :, 1), A -> PermutedDimsArray(view(A, :, :), (2, 1)), A -> view(PermutedDimsArray(A, (2, 1)), :, 1),
+             A -> reinterpret(Int, view(A, :, 1)), A -> view(reinterpret(Int, reshape(view(A, :, :), 6)), :))
+    uses = (w -> w[1], w -> w[1] = 0, w -> w[end], sum, maximum, w -> w .+ 1, w -> w .= 0, w -> fill!(w, 0), copy, collect, w -> (for x in w; x > 5 && return x; end),
+            w -> copyto!(zeros(eltype(w), size(w)...), w), repr, w -> 2w, w -> w == w)
+    for face in faces, use in uses
+        A = create(SegmentArray{Float64}, nothing, (2, 3))
+        A .= 1
+        w = face(A)
+        use(w)
+        close(A)
+        problem = failure(() -> use(w))
+        @test problem.status === :invalid_handle && occursin("is closed", problem.text)
+    end
+end
+
 test("array: forgotten ones are closed by the collector") do name
     open_files() = count(fd -> occursin(name, try readlink("/proc/self/fd/$fd") catch; "" end), readdir("/proc/self/fd"))
     @noinline forget() = (A = create(SegmentArray{Int8}, name, (100_000,)); A[1] = 1; nothing)

@@ -13,5 +13,6 @@ include("locks.jl")
 include("signals.jl")
 include("growth.jl")
 include("turns.jl")
+include("forks.jl")
 
 finish()

@@ -108,7 +108,8 @@ fn shape_of(shape: &Bound<'_, PyAny>) -> Result<Vec<usize>> {
         let large = |_| PyValueError::new_err(format!("the shape {shape} is too large"));
         index.extract::<usize>().map_err(large).map_err(Into::into)
     };
-    if shape.hasattr("__index__")? {
+    // An array of several numbers has the method, too, but is no number.
+    if index(shape).is_ok() {
         return Ok(vec![extent(shape)?]);
     }
     let wrong =
@@ -330,6 +331,12 @@ pub(crate) fn rebuild<'py>(
     }
     if shape.len() != strides.len() {
         refuse("it has not as many strides as dimensions")?;
+    }
+    // NumPy does not count them itself if they have no bytes.
+    let elements =
+        shape.iter().filter(|extent| **extent != 0).try_fold(1_usize, |n, extent| n.checked_mul(*extent));
+    if elements.is_none_or(|elements| isize::try_from(elements).is_err()) {
+        refuse("it has more elements than can be counted")?;
     }
     if shape.iter().all(|extent| *extent != 0) {
         let item: usize = dtype.getattr("itemsize")?.extract()?;

@@ -53,9 +53,14 @@ impl From<Failure> for PyErr {
     #[cold]
     fn from(failure: Failure) -> PyErr {
         match failure {
-            Failure::Core(error) => {
-                Python::attach(|py| of_kind(py, error.kind(), &error.to_string(), error.os_code()))
-            }
+            Failure::Core(error) => Python::attach(|py| {
+                let exception = of_kind(py, error.kind(), &error.to_string(), error.os_code());
+                let value = exception.value(py);
+                if value.hasattr("filename").unwrap_or(false) {
+                    let _ = value.setattr("filename", error.subject());
+                }
+                exception
+            }),
             Failure::Sync(error) => Python::attach(|py| {
                 let below = std::error::Error::source(&error)
                     .and_then(|below| below.downcast_ref::<shm_core::Error>());

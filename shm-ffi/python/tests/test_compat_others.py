@@ -120,7 +120,7 @@ def test_what_it_cannot_be(path, name, tmp_path):
     for arguments in ((1, object), ("3", "u1"), (1.5, "u1"), (None, "u1")):
         with pytest.raises(TypeError):
             shm.attach_raw(name, *arguments)
-    with pytest.raises(OverflowError):
+    with pytest.raises(ValueError):
         shm.attach_raw(name, 1, "u1", offset=-1)
     os.mkfifo(tmp_path / "pipe")
     os.symlink(path, tmp_path / "link")

@@ -191,6 +191,14 @@ def test_a_segment_of_this_package(name):
         SharedNDArray(name, (6,), "f4")
 
 
+def test_shapes_are_numpys():
+    with SharedMemoryManager() as manager:
+        for shape, wanted in ((6, (6,)), ([2, 3], (2, 3)), (np.array([2, 3]), (2, 3)), (np.int8(6), (6,))):
+            assert SharedNDArray.from_shape(manager, shape, "i4").shape == wanted
+        with pytest.raises(TypeError):
+            SharedNDArray(manager.SharedMemory(80), (10,))
+
+
 def test_bad_input(manager, memory):
     block = memory(24)
     for shape, dtype in (((4,), "f8"), ((2,), "f8"), ((1 << 62, 1 << 62), "f8"), ((-3,), "f8"), ((), "f8")):

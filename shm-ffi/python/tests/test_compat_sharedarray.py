@@ -1,5 +1,6 @@
 """`shm.compat.SharedArray`: the surface of both versions of the original, and where the original breaks what its page promises."""
 
+import errno
 import os
 import pickle
 import subprocess
@@ -101,11 +102,13 @@ def test_errors(name, tmp_path):
     with pytest.raises(OSError):  # the original maps more than there is, and dies at a touch
         sa.create(name, 1 << 44)
     for call in (sa.attach, sa.delete):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError) as caught:
             call(name)
+        assert (caught.value.errno, caught.value.filename, caught.value.strerror) == (errno.ENOENT, name, "No such file or directory")
     sa.create(name, 3)
-    with pytest.raises(FileExistsError):
-        sa.create(name, 3)
+    with pytest.raises(FileExistsError) as caught:
+        sa.create(f"shm://{name}", 3)
+    assert (caught.value.errno, caught.value.filename, caught.value.strerror) == (errno.EEXIST, f"shm://{name}", "File exists")
     with pytest.raises(TypeError):
         sa.create(f"{name}-x", 3, colour="red")
     for call in (lambda a: sa.msync(a, sa.MS_SYNC), sa.mlock, sa.munlock):

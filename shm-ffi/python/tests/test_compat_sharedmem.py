@@ -415,8 +415,8 @@ def test_ctrl_c_ends_a_map(backend):
         warnings.simplefilter("ignore")  # of threads in a process that forks
         with sharedmem.MapReduce(backend, np=2) as pool:
             thread = threading.Thread(target=interrupt)
-            thread.start()
             with pytest.raises(KeyboardInterrupt):
+                thread.start()
                 pool.map(lambda i: time.sleep(0.05 if backend is sharedmem.ThreadBackend else 30), range(100))
             thread.join()
 

@@ -328,3 +328,13 @@ def test_handlers_that_raise_nothing_let_the_wait_go_on(lock):
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert calls == [1]
+
+
+@pytest.mark.parametrize("n", [-1, 1 << 40, 1 << 70])
+def test_numbers_to_notify(lock, n):
+    condition = shm.Condition(lock)
+    with condition, pytest.raises(ValueError, match="out of range"):
+        condition.notify(n)
+    with condition:
+        condition.notify(0)
+        condition.notify(shm.zeros(1, int)[0] + 1)  # NumPy's numbers are numbers

@@ -256,6 +256,8 @@ def test_bad_input_is_refused(call, error):
 
 def test_defaults_and_numbers_are_numpys(name):
     assert shm.zeros(3, None).dtype == shm.create(name, np.int8(3), dtype=None).dtype == np.float64
+    assert shm.create(f"{name}-a", np.array([2, 3])).shape == (2, 3) and shm.zeros(np.array([4])).shape == (4,)
+    shm.delete(f"{name}-a")
     a = shm.empty(np.array(2), reserve=np.int64(1 << 16), mode=np.uint16(0o600))
     assert a.memory.grow(np.int32(5)).shape == (5,)
     assert np.isnan(shm.full_like([1.0, 2.0], None)).all() and shm.full_like([1, 2], 7).tolist() == [7, 7]
@@ -268,7 +270,8 @@ def test_errors_travel(name):
         error = caught.value
         same = pickle.loads(pickle.dumps(error))
         assert type(same) is type(error) and str(same) == str(error) and same.kind == error.kind
-        assert getattr(same, "errno", None) == getattr(error, "errno", None)
+        for part in ("errno", "filename", "strerror"):
+            assert getattr(same, part, None) == getattr(error, part, None)
         assert not isinstance(error, OSError) or error.errno is not None
 
 
@@ -279,6 +282,7 @@ def test_errors_are_ours_and_pythons(name):
     error = caught.value
     assert isinstance(error, shm.Error) and error.errno == errno.EEXIST and error.kind == "AlreadyExists"
     assert str(error).startswith(f"cannot create shm://{name}: ")
+    assert (error.filename, error.strerror) == (f"shm://{name}", "File exists")
     with pytest.raises(shm.NoSpaceError) as caught:
         shm.create(f"{name}-huge", 1 << 45)
     assert isinstance(caught.value, MemoryError) and caught.value.errno == errno.ENOSPC and "/dev/shm" in str(caught.value)

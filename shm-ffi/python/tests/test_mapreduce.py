@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -846,23 +847,24 @@ def test_a_copy_that_the_function_forks_and_lets_go_sends_nothing():
 
 
 def test_other_threads_run_while_a_map_waits():
-    stop, ticks = threading.Event(), []
+    stop, ticks = threading.Event(), shm.zeros((), int)
 
     def tick():
         while not stop.is_set():
-            ticks.append(1)
+            ticks[...] += 1
             time.sleep(0.001)
 
     thread = threading.Thread(target=tick)
     thread.start()
 
     def work(i):
-        time.sleep(0.3)
+        before = int(ticks)
+        while ticks < before + 5:  # for ever, if they did not
+            time.sleep(0.001)
+        return i
 
     try:
-        before = len(ticks)
-        shm.MapReduce(2, threads_ok=True).map(work, range(2))
-        assert len(ticks) > before + 5
+        assert shm.MapReduce(2, threads_ok=True).map(work, range(2)) == [0, 1]
     finally:
         stop.set()
         thread.join()
@@ -971,8 +973,8 @@ def test_handlers_run_while_a_map_waits():
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(Enough):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             shm.MapReduce(2).map(lambda i: time.sleep(600), range(2))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -1042,11 +1044,13 @@ def test_functions_around_a_fork_are_called():
     code, out, err = run_script(
         """
         import os, shm
-        log = shm.zeros(3, int)
+        log, lock = shm.zeros(3, int), shm.Lock()
         def count(at):
-            log[at] += 1
+            with lock:  # two workers begin at once
+                log[at] += 1
         os.register_at_fork(before=lambda: count(0), after_in_parent=lambda: count(1), after_in_child=lambda: count(2))
-        shm.MapReduce(2).map(lambda i: i, range(10))
+        both = shm.Barrier(2)  # otherwise one worker might do it all, and the other one be ended on its way
+        shm.MapReduce(2, schedule="static").map(lambda i: both.wait(), range(2))
         print(log)
         """
     )
@@ -1138,6 +1142,57 @@ def test_a_call_in_the_background_may_take_long():
     pid = shm.background(time.sleep, 600).pid  # dropped at once
     gc.collect()
     assert gone(pid)
+
+
+def test_many_threads_may_wait_for_one_call():
+    flag, found = shm.zeros((), int), []
+
+    def work():
+        while not flag:
+            time.sleep(0.001)
+        return np.arange(100_000)
+
+    call = shm.background(work)
+    threads = [threading.Thread(target=lambda: found.append(call.wait())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        assert not call.done()
+        with pytest.raises(TimeoutError):
+            call.wait(0.01)
+    flag[...] = 1
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3 and all(value is call.wait() for value in found)
+
+
+def test_a_call_is_killed_while_threads_wait_for_it():
+    found = []
+
+    def wait(call):
+        with pytest.raises(shm.WorkerDiedError) as caught:
+            call.wait()
+        found.append(caught.value.signal)
+
+    for _ in range(5):
+        call = shm.MapReduce(threads_ok=True).background(time.sleep, 600)
+        threads = [threading.Thread(target=wait, args=(call,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        call.kill()
+        wait(call)
+        for thread in threads:
+            thread.join()
+    assert found == [signal.SIGKILL] * 15
+
+
+def test_the_outcome_of_a_call_may_lead_back_to_it():
+    call = shm.background(dict)
+    call.wait()["call"] = call
+    ended = weakref.ref(call)
+    del call
+    gc.collect()
+    assert ended() is None
 
 
 def test_a_handle_belongs_to_its_process():

@@ -256,9 +256,15 @@ def test_damaged_references_are_refused():
         (dtype, (5,), (8, 8), offset, True),
         (dtype, (0,), (8,), 1 << 40, True),
         (np.dtype(object), (1,), (8,), offset, True),
+        (np.dtype("V0"), (1 << 40, 1 << 40), (0, 0), offset, True),
+        (dtype, (1 << 80,), (8,), offset, True),
+        (dtype, (-5,), (8,), offset, True),
     ):
         with pytest.raises(ValueError):
             function(kind, where, bad)
+    for bad in ((-1, *where[0][1:]), (1 << 64, *where[0][1:])):
+        with pytest.raises(ValueError):
+            function(kind, (bad, *where[1:]), view)
     other = (where[0][0], where[0][1] + 1, where[0][2])
     with pytest.raises(FileNotFoundError):
         function(kind, (other, *where[1:4], b"", os.getpid(), 0), view)

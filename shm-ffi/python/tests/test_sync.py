@@ -1,5 +1,6 @@
 """Locks and the other primitives: between threads, between processes of every kind, with killed holders, and with Ctrl-C."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -201,6 +203,16 @@ def test_everything_travels(kind):
     assert type(again) is type(made) and again.entry == made.entry
     assert again.memory.identity == made.memory.identity
     assert kind in repr(made)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_weak_references_are_possible_as_in_the_standard_library(kind):
+    made = MAKE[kind]()
+    reference = weakref.ref(made)
+    assert reference() is made
+    del made
+    gc.collect()
+    assert reference() is None
 
 
 def use_everything(things):
@@ -537,8 +549,12 @@ waits = {
     "Semaphore": shm.Semaphore(0).acquire, "Event": shm.Event().wait, "Condition": condition.wait, "Barrier": shm.Barrier(2).wait,
     "Latch": shm.Latch(1).wait, "Channel": shm.Channel().recv, "Queue": shm.Queue().get, "Sequencer": lambda: shm.Sequencer().acquire(5),
 }
-print("ready", flush=True)
+def interrupt(number, frame):
+    signal.signal(number, signal.SIG_IGN)  # once is enough: the next one could come when the first has ended the wait
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, interrupt)
 try:
+    print("ready", flush=True)
     waits[sys.argv[1]]()
 except KeyboardInterrupt:
     print("interrupted")

@@ -49,7 +49,8 @@
         CHECK(WIFEXITED(how_) && WEXITSTATUS(how_) == 0);                                 \
     } while (0)
 
-/* Whether there are pidfds, by which workers are watched. Valgrind before 3.21 answers for the kernel that there are none. */
+/* Whether there are pidfds. Valgrind before 3.21 answers for the kernel that there are none, and so it is known by that: workers come along without them,
+ * but at the end of each valgrind looks for leaks through all that their control segment has reserved, for minutes. */
 static inline int can_watch_processes(void)
 {
 #ifdef SYS_pidfd_open

@@ -6,6 +6,7 @@ The native module looks them up in `by_kind`, by the name that the Rust crates g
 from __future__ import annotations
 
 import errno as _errno
+import os as _os
 import queue as _queue
 import threading as _threading
 from typing import Any, Optional, Tuple
@@ -19,11 +20,27 @@ class Error(Exception):
 
 class _SystemError(Error, OSError):
     _errno: Optional[int] = None
+    _filename: Optional[str] = None
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
         if self.errno is None:
             self.errno = self._errno
+
+    # Not those of OSError, which would make its own text of them.
+    @property
+    def strerror(self) -> Optional[str]:  # type: ignore[override]
+        """What the system says of `errno`."""
+        return None if self.errno is None else _os.strerror(self.errno)
+
+    @property
+    def filename(self) -> Optional[str]:  # type: ignore[override]
+        """The name of what it was attempted on."""
+        return self._filename
+
+    @filename.setter
+    def filename(self, name: Optional[str]) -> None:
+        self._filename = name
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # The number is not among the arguments, so it would not come along.

@@ -329,7 +329,7 @@ class Background:
         return None if self._call is None else self._call.pid
 
     def wait(self, timeout: Optional[float] = None) -> Any:
-        """Waits until the call has ended, and returns what it returned or raises what it raised; any number of times. TimeoutError.
+        """Waits until the call has ended, and returns what it returned or raises what it raised; any number of times, in any threads. TimeoutError.
 
         Other threads run meanwhile, and Ctrl-C ends the wait."""
         if not self._await(timeout):

@@ -200,9 +200,12 @@ def _path(name):
 
 
 def _rebuild(kind, where, view):
-    memory = follow(*where)
-    dtype, shape, strides, offset, writable = view
-    array = _shm.rebuild(memory, dtype, shape, strides, offset, writable)
+    try:
+        memory = follow(*where)
+        dtype, shape, strides, offset, writable = view
+        array = _shm.rebuild(memory, dtype, shape, strides, offset, writable)
+    except OverflowError as error:
+        raise ValueError(f"the reference to shared memory is damaged: {error}") from None
     return array if kind is SharedArray else array.view(kind)
 
 

@@ -35,7 +35,7 @@ def _rebuild(cls: Any, where: Any, entry: str, more: Tuple[Any, ...]) -> Any:
 class _Primitive:
     """How every primitive is made, found and sent."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     _native: Any = None  # the class of the native module
     if TYPE_CHECKING:

@@ -1,10 +1,13 @@
-//! [`Call`]: one call in a forked process, awaited later.
+//! [`Call`]: one call in a forked process, awaited later, by any number of threads.
+//!
+//! One of those that wait has the process, and looks for its end in turns of [`HEARTBEAT`]; the others sleep until there is something new.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use shm_pool::Background;
 
@@ -16,13 +19,25 @@ use super::{detached, forks, results};
 use crate::error::Result;
 use crate::ranges::Held;
 
-/// A call that runs, or that has ended and was not asked for its outcome.
+/// A call that runs, or that has ended.
 #[pyclass(module = "shm._shm", frozen)]
 pub(crate) struct Call {
-    running: Mutex<Option<Background<Packed>>>,
+    /// Locked for moments only: nobody waits for anything, or runs Python, in the meantime.
+    state: Mutex<State>,
+    /// The state is another one.
+    changed: Condvar,
     pid: Option<u32>,
     store: Store,
     forks: u64,
+}
+
+enum State {
+    /// It may have ended, and nobody looks.
+    Running(Box<Background<Packed>>),
+    /// A thread looks, which has it for the time; `kill`: and shall kill it then.
+    Watched { kill: bool },
+    /// Whether it has ended well, and its value or exception; or why that cannot be had.
+    Over(PyResult<(bool, Py<PyAny>)>),
 }
 
 /// The call itself, in the child.
@@ -59,7 +74,11 @@ impl Call {
         let work = move || call(&function, &args, &keywords, &shared, &held);
         let running = detached(py, || forks::pool().workers(1).background(work));
         match running {
-            Ok(running) => Ok(Call { pid: running.pid(), running: Mutex::new(Some(running)), store, forks }),
+            Ok(running) => {
+                let pid = running.pid();
+                let state = Mutex::new(State::Running(Box::new(running)));
+                Ok(Call { state, changed: Condvar::new(), pid, store, forks })
+            }
             Err(error) => Err(PyErr::from_value(explain(py, &error)?).into()),
         }
     }
@@ -71,7 +90,7 @@ impl Call {
     }
 
     /// Waits until the call has ended: whether it is good, and its value or exception. None if it has not ended in time.
-    fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> Result<Option<(bool, Bound<'py, PyAny>)>> {
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> Result<Option<(bool, Py<PyAny>)>> {
         self.check_process()?;
         let until = match timeout {
             None => None,
@@ -85,23 +104,16 @@ impl Call {
         };
         loop {
             let left = until.map_or(HEARTBEAT, |until| until.saturating_duration_since(Instant::now()));
-            let ended = detached(py, || {
-                let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-                let over = running.as_mut().is_none_or(|running| running.wait_timeout(left.min(HEARTBEAT)));
-                over.then(|| running.take().map(Background::wait))
-            });
-            match ended {
-                None => {
-                    py.check_signals()?;
-                    if left.is_zero() {
-                        return Ok(None);
-                    }
-                }
-                Some(None) => {
-                    return Err(PyRuntimeError::new_err("the outcome of this call was taken already").into());
-                }
-                Some(Some(Ok(packed))) => return Ok(Some(self.unpack(py, packed)?)),
-                Some(Some(Err(error))) => return Ok(Some((false, explain(py, &error)?))),
+            self.look(py, left.min(HEARTBEAT));
+            if let State::Over(outcome) = &*self.state() {
+                return match outcome {
+                    Ok((good, value)) => Ok(Some((*good, value.clone_ref(py)))),
+                    Err(error) => Err(error.clone_ref(py).into()),
+                };
+            }
+            py.check_signals()?;
+            if left.is_zero() {
+                return Ok(None);
             }
         }
     }
@@ -110,15 +122,113 @@ impl Call {
     fn kill(&self, py: Python<'_>) -> Result<()> {
         self.check_process()?;
         detached(py, || {
-            if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
-                running.kill();
+            let mut state = self.state();
+            match &mut *state {
+                State::Running(running) => running.kill(),
+                State::Over(_) => {}
+                State::Watched { kill } => {
+                    *kill = true;
+                    let is_to_come = |state: &mut State| matches!(state, State::Watched { kill: true });
+                    drop(self.changed.wait_while(state, is_to_come));
+                }
             }
         });
         Ok(())
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        match self.state_for_gc().as_deref() {
+            Some(State::Over(Ok((_, value)))) => visit.call(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let Some(mut state) = self.state_for_gc() else { return };
+        let nothing = State::Over(Err(PyRuntimeError::new_err("the outcome was let go of")));
+        let before = matches!(*state, State::Over(_)).then(|| std::mem::replace(&mut *state, nothing));
+        drop(state);
+        drop(before); // a value may do anything when it goes
+    }
+}
+
+/// The turn of a thread to look for the end.
+struct Turn<'a>(&'a Call);
+
+impl Turn<'_> {
+    fn end(self, mut next: State) {
+        let mut state = self.0.state();
+        if let (State::Running(running), State::Watched { kill: true }) = (&mut next, &*state) {
+            running.kill();
+        }
+        *state = next;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if matches!(*state, State::Watched { .. }) {
+            // A panic. The process is gone with what it has unwound.
+            *state = State::Over(Err(PyRuntimeError::new_err("waiting for the call has failed")));
+        }
+        drop(state);
+        self.0.changed.notify_all();
+    }
 }
 
 impl Call {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state for the garbage collector, which has to find the same whenever it looks. Nothing in a forked copy: a thread that is not there may hold the lock.
+    fn state_for_gc(&self) -> Option<MutexGuard<'_, State>> {
+        (shm_core::fork_count() == self.forks).then(|| self.state())
+    }
+
+    /// Looks for the end of the call for so long at most, or waits for the thread that looks already.
+    fn look(&self, py: Python<'_>, limit: Duration) {
+        let mut state = self.state();
+        match &*state {
+            State::Over(_) => return,
+            State::Watched { .. } => {
+                // The guard does not outlive the closure: whoever waits for the interpreter behind it holds no lock.
+                return detached(py, || {
+                    let is_watched = |state: &mut State| matches!(state, State::Watched { .. });
+                    drop(self.changed.wait_timeout_while(state, limit, is_watched));
+                });
+            }
+            State::Running(_) => {}
+        }
+        let State::Running(mut running) = std::mem::replace(&mut *state, State::Watched { kill: false })
+        else {
+            unreachable!("it was looked at under the same lock")
+        };
+        drop(state);
+        let turn = Turn(self);
+        let ended = detached(py, || match running.wait_timeout(limit) {
+            true => Ok(running.wait()),
+            false => Err(running),
+        });
+        turn.end(match ended {
+            Err(running) => State::Running(running),
+            Ok(outcome) => State::Over(self.outcome(py, outcome)),
+        });
+    }
+
+    fn outcome(
+        &self,
+        py: Python<'_>,
+        outcome: std::result::Result<Packed, shm_pool::Error>,
+    ) -> PyResult<(bool, Py<PyAny>)> {
+        let (good, value) = match outcome {
+            Ok(packed) => self.unpack(py, packed)?,
+            Err(error) => (false, explain(py, &error)?),
+        };
+        Ok((good, value.unbind()))
+    }
+
     fn check_process(&self) -> Result<()> {
         if shm_core::fork_count() == self.forks {
             return Ok(());

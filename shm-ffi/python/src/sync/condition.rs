@@ -15,6 +15,7 @@ use super::kept::{self, Guard, Handle};
 use super::lock::Lock;
 use super::owned::{Mutex, RLock};
 use super::wait::{Failed, deadline, wait};
+use crate::arguments::number;
 use crate::error::{self, Result};
 use crate::memory::Memory;
 
@@ -90,7 +91,7 @@ impl Condition {
 
     /// Wakes so many of those who wait. NotHeldError if this thread, or for a Lock this process, does not hold the lock.
     #[pyo3(signature = (n = 1))]
-    fn notify(&self, py: Python<'_>, n: u32) -> Result<()> {
+    fn notify(&self, py: Python<'_>, #[pyo3(from_py_with = number)] n: u32) -> Result<()> {
         self.check_held(py)?;
         Ok(self.condvar.notify_n(n)?)
     }

@@ -15,8 +15,9 @@ refused; arrays pickle by reference. What differs: see the README.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Tuple, cast
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Tuple, cast
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def create(name: str, shape: _Shape, dtype: DTypeLike = float, **options: Unpack
 
     It stays until `delete`, whoever ends. FileExistsError if the name is taken. The options are those of `shm.create` (``mode=0o644``, say).
     """
-    return _called(_array.create(_place(name), shape, dtype, **options), name)
+    with _said(name):
+        return _called(_array.create(_place(name), shape, dtype, **options), name)
 
 
 def attach(name: str, ro: bool = False, *, any_owner: bool = False, copy_on_write: bool = False) -> SharedArray:
@@ -94,19 +96,14 @@ def attach(name: str, ro: bool = False, *, any_owner: bool = False, copy_on_writ
 
     An array of another user is attached if `any_owner` says that this user is trusted.
     """
-    place = _place(name)
-    try:
-        return _called(_shm.attach(place, readonly=bool(ro), any_owner=any_owner, copy_on_write=copy_on_write), name)
-    except FormatError as error:
-        raise NotASharedArrayError(*error.args) from None
+    with _said(name):
+        return _called(_shm.attach(_place(name), readonly=bool(ro), any_owner=any_owner, copy_on_write=copy_on_write), name)
 
 
 def delete(name: str) -> None:
     """Deletes an array's name. Those who have the array attached keep it; the memory goes with the last of them."""
-    try:
+    with _said(name):
         _shm.delete(_place(name))
-    except FormatError as error:
-        raise NotASharedArrayError(*error.args) from None
 
 
 def list() -> builtins.list[ArrayDesc]:
@@ -124,6 +121,20 @@ def _place(name: str) -> str:
     _array._check_name(name)
     prefix, between, rest = name.rpartition("://")
     return prefix + between + rest[1:] if prefix in ("", "shm") and rest[:1] == "/" else name
+
+
+@contextlib.contextmanager
+def _said(name: str) -> Iterator[None]:
+    """Errors with the classes of the original, and the name as it was said."""
+    try:
+        yield
+    except FormatError as error:
+        refused = NotASharedArrayError(*error.args)
+        refused.kind = error.kind
+        raise refused from None
+    except OSError as error:
+        error.filename = name
+        raise
 
 
 def _called(array: SharedArray, name: str) -> SharedArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import operator
 import os
 from multiprocessing.managers import SharedMemoryManager
 from multiprocessing.shared_memory import SharedMemory
@@ -65,6 +66,8 @@ class SharedNDArray(Generic[ShareableT]):
         True, for a new `shm.Lock`, or a lock.
         """
         if dtype is None:
+            if not hasattr(shm, "SharedMemory"):
+                raise TypeError("a SharedNDArray in memory that is there needs a shape and an element type; only a manager makes one of an array alone")
             source = np.asarray(shape)
             self._open(_allocate(shm, source.shape, source.dtype), source.shape, source.dtype, lock)
             self._array[...] = source
@@ -187,7 +190,10 @@ def _checked(shape: Any, dtype: Any) -> Tuple[Tuple[int, ...], np.dtype[Any]]:
     if not issubclass(dtype.type, VALID_SHARED_TYPES):
         valid = ", ".join(kind.__name__ for kind in VALID_SHARED_TYPES)
         raise TypeError(f"elements of type {dtype} cannot be in a SharedNDArray: what can is {valid}")
-    shape = (shape.__index__(),) if hasattr(shape, "__index__") else tuple(extent.__index__() for extent in shape)
+    try:
+        shape = (operator.index(shape),)
+    except TypeError:
+        shape = tuple(operator.index(extent) for extent in shape)
     if any(extent < 0 for extent in shape):
         raise ValueError(f"the shape {shape} has a negative extent")
     return shape, dtype
