@@ -5,7 +5,7 @@ mod common;
 
 use common::{
     DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
-    wait_until, watchdog,
+    wait_stopped, wait_until, watchdog,
 };
 use shm_sync::{Condvar, ErrorKind, LockError, Mutex, MutexGuard, Primitive, WaitOutcome};
 use shm_testkit::{Child, Coverage, KillTest, announce, kill_zone};
@@ -166,10 +166,13 @@ fn a_waiter_killed_with_the_mutex_hands_its_notification_on() {
         wait_until(|| store.waiting() == 1);
         wait_asleep(&victim);
         let other = store.consumer();
+        other.kill(libc::SIGSTOP); // or it might look first, should the victim be slow
+        wait_stopped(&other);
         store.add(1);
         store.arrived.notify_one().unwrap();
         wait_until(|| first.load(SeqCst) == 1);
         drop(victim);
+        other.kill(libc::SIGCONT);
         other.expect_success();
         assert_eq!(*store.lock(), [0, 1]);
     }

@@ -8,7 +8,7 @@ mod common;
 
 use common::{
     DoubleKill, announce_list, fork, killed_often_enough, rounds, shared_bytes, shared_counters, wait_asleep,
-    wait_until, watchdog,
+    wait_stopped, wait_until, watchdog,
 };
 use shm_sync::{
     Condvar, Error, ErrorKind, LockError, Mutex, Primitive, ProcessLockError, ProcessMutex,
@@ -228,7 +228,7 @@ for_each_kind! {
 fn hand_overs<K: Kind>() {
     let _watchdog = watchdog();
     let store = Store::<K>::new();
-    let (parties, rounds) = (3, rounds(500) as u64);
+    let (parties, rounds) = (3, rounds(200) as u64);
     let run = |party: u64| {
         for round in 0..rounds {
             let mut guard = store.lock.lock();
@@ -465,10 +465,13 @@ fn a_waiter_killed_with_the_lock_hands_its_notification_on<K: Kind>() {
         wait_until(|| store.waiting() == 1);
         wait_asleep(&victim);
         let other = store.consumer();
+        other.kill(libc::SIGSTOP); // or it might look first, should the victim be slow
+        wait_stopped(&other);
         store.add(1);
         store.arrived.notify_one().unwrap();
         wait_until(|| first.load(SeqCst) == 1);
         drop(victim);
+        other.kill(libc::SIGCONT);
         other.expect_success();
         assert_eq!((store.stock.load(SeqCst), store.consumed.load(SeqCst)), (0, 1));
     }

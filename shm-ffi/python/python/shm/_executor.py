@@ -29,7 +29,7 @@ class _Task:
 
 
 class Serving(threading.Thread):
-    """A thread that waits for calls. It holds no lock that a forked process needs."""
+    """A thread that waits for calls. Of itself it holds no lock that a forked process needs."""
 
 
 class Executor(concurrent.futures.Executor):
