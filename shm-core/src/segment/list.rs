@@ -129,7 +129,7 @@ pub fn inspect(name: impl AsSegmentName) -> Result<SegmentInfo> {
 /// Files that are no segments, or damaged ones, are passed over.
 ///
 /// # Errors
-/// [`ErrorKind::System`] if the directory cannot be read.
+/// [`ErrorKind::System`](crate::ErrorKind::System) if the directory cannot be read.
 ///
 /// ```
 /// use shm_core::SharedArray;
