@@ -30,8 +30,8 @@ trait Kind: Sized + Sync + 'static {
     /// The lock, whatever happened to others.
     fn lock(&self) -> Self::Guard<'_>;
 
-    /// Whether a caller that does not have it would get it.
-    fn is_free(&self) -> bool;
+    /// Whether the caller gets it now: for one that does not have it already.
+    fn gets(&self) -> bool;
 
     /// Waits, interruptibly if there is no timeout. True: its holder died meanwhile, and this one has recovered it, unless it should not.
     fn wait<'a>(
@@ -66,7 +66,7 @@ impl Kind for ProcessMutex {
         self.lock_timeout(FAR).or_else(ProcessLockError::recover).unwrap()
     }
 
-    fn is_free(&self) -> bool {
+    fn gets(&self) -> bool {
         self.try_lock().is_ok()
     }
 
@@ -102,8 +102,8 @@ impl Kind for RecursiveMutex<()> {
         (0..LEVELS).map(|_| self.lock_timeout(FAR).or_else(LockError::recover).unwrap()).collect()
     }
 
-    fn is_free(&self) -> bool {
-        std::thread::scope(|scope| scope.spawn(|| self.try_lock().is_ok()).join().unwrap())
+    fn gets(&self) -> bool {
+        self.try_lock().is_ok()
     }
 
     fn wait<'a>(
@@ -251,7 +251,7 @@ fn the_lock_is_free_meanwhile_and_held_again_after_a_deadline<K: Kind>() {
     let _watchdog = watchdog();
     let store = Store::<K>::new();
     let consumer = store.consumer();
-    assert!(store.lock.is_free(), "it waits");
+    assert!(store.lock.gets(), "it waits");
     store.add(1);
     store.arrived.notify_one().unwrap();
     consumer.expect_success();
@@ -260,11 +260,11 @@ fn the_lock_is_free_meanwhile_and_held_again_after_a_deadline<K: Kind>() {
     let start = Instant::now();
     let (guard, outcome) = store.wait(store.lock.lock(), Some(short));
     assert!(outcome == WaitOutcome::TimedOut && start.elapsed() >= short);
-    fork(|| assert!(!store.lock.is_free())).expect_success();
+    fork(|| assert!(!store.lock.gets())).expect_success();
     let (guard, outcome) = store.wait(guard, Some(Duration::ZERO));
     assert_eq!(outcome, WaitOutcome::TimedOut);
     drop(guard);
-    fork(|| assert!(store.lock.is_free())).expect_success();
+    fork(|| assert!(store.lock.gets())).expect_success();
     store.check();
 }
 
@@ -285,7 +285,7 @@ fn signals_interrupt_those_who_ask<K: Kind>() {
         steps[0].store(1, SeqCst);
         let (guard, outcome) = store.wait(store.lock.lock(), None);
         assert_eq!(outcome, WaitOutcome::Interrupted);
-        fork(|| assert!(!store.lock.is_free(), "it is held again")).expect_success();
+        fork(|| assert!(!store.lock.gets(), "it is held again")).expect_success();
         drop(guard);
         steps[0].store(2, SeqCst);
     });
@@ -306,7 +306,7 @@ fn an_inherited_guard_cannot_wait<K: Kind>() {
         let error = store.lock.wait(&store.arrived, guard.take().unwrap(), None, true).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.to_string().contains("forked"), "{error}");
-        assert!(!store.lock.is_free(), "the parent still has it");
+        assert!(!store.lock.gets(), "the parent still has it");
     })
     .expect_success();
     assert_eq!(store.waiting(), 0);
@@ -322,7 +322,7 @@ fn another_lock_is_refused<K: Kind>() {
     let error = other.wait(&store.arrived, other.lock(), None, true).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("another mutex"), "{error}");
-    assert!(other.is_free(), "the guard that was refused is given up");
+    fork(|| assert!(other.gets(), "the guard that was refused is given up")).expect_success();
     let error = store.arrived.wait(mutex.lock().unwrap()).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     store.add(1);
@@ -534,7 +534,7 @@ fn a_process_mutex_that_a_stranger_has_released_cannot_be_waited_with() {
     // Not even when somebody holds it again, who is not asked.
     let successor = lock.lock().unwrap();
     assert_eq!(condvar.wait(place.take().unwrap()).map(drop).unwrap_err().kind(), ErrorKind::NotHeld);
-    fork(|| assert!(!lock.is_free())).expect_success();
+    fork(|| assert!(!lock.gets())).expect_success();
     drop(successor);
 }
 
