@@ -314,6 +314,9 @@ impl<P> MapReduce<P> {
 
     /// Says that a master with several threads is known to be fine: its other threads hold no lock that the function needs.
     ///
+    /// To start a thread needs one: the standard library's list of threads has a lock. So a function that starts threads may wait for ever in a worker
+    /// that was forked while another thread of the master was starting or ending.
+    ///
     /// ```
     /// use shm_pool::MapReduce;
     /// let (tell, wait) = std::sync::mpsc::channel::<()>();
